@@ -1,0 +1,177 @@
+"""The nouns of the vault: who connected what, in which state, and secrets that cannot be printed."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, NoReturn, Self
+
+from consentry.errors import InvalidRequest
+
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+DEFAULT_NAME: Final = "default"
+RECORD_VERSION: Final = 1
+
+
+class Secret:
+    """A string that hides in `repr`, `str`, `format`, JSON and pickles; `.reveal()` is the only way out."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, format_spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> NoReturn:
+        message = "a Secret cannot be pickled or copied; pass the reference or reveal() it on purpose"
+        raise TypeError(message)
+
+
+class Status(StrEnum):
+    """What a connection can be used for."""
+
+    ACTIVE = "active"
+    REAUTH_REQUIRED = "reauth_required"
+    SCOPE_INSUFFICIENT = "scope_insufficient"
+    DELETING = "deleting"
+
+
+class Cause(StrEnum):
+    """Why a connection needs its customer again."""
+
+    GRANT_REVOKED = "grant_revoked"
+    AMBIGUOUS_ROTATION = "ambiguous_rotation"
+    CREDENTIAL_REJECTED = "credential_rejected"
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105 - the name of a cause
+    SCOPE_MISSING = "scope_missing"
+
+
+class Grant(StrEnum):
+    """How the provider issues tokens for a connection (RFC 6749 sections 4.1 and 4.4)."""
+
+    AUTHORIZATION_CODE = "authorization_code"
+    CLIENT_CREDENTIALS = "client_credentials"
+
+
+class Field(StrEnum):
+    """What a ciphertext holds; the third part of every encryption context."""
+
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a field
+    GRANT = "grant"
+    FLOW = "flow"
+
+
+def identifier(value: object, what: str) -> str:
+    """Return `value` if it is a valid identifier; raise `InvalidRequest` naming `what` otherwise."""
+    if isinstance(value, str) and IDENTIFIER.fullmatch(value):
+        return value
+    message = f"{what} must be 1 to 63 letters, digits, '-' or '_', and begin with a letter or digit"
+    raise InvalidRequest(message, code="invalid_identifier")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionKey:
+    """Where a connection lives: its tenant, the integration, and a name (`default` unless told otherwise)."""
+
+    tenant: str
+    integration: str
+    name: str = DEFAULT_NAME
+
+    @classmethod
+    def parse(cls, tenant: object, integration: object, name: object = DEFAULT_NAME) -> Self:
+        return cls(identifier(tenant, "tenant"), identifier(integration, "integration"), identifier(name, "name"))
+
+    @classmethod
+    def from_sort_key(cls, tenant: object, sort_key: object) -> Self:
+        integration, _, name = sort_key.partition("#") if isinstance(sort_key, str) else ("", "", "")
+        return cls.parse(tenant, integration, name)
+
+    @property
+    def sort_key(self) -> str:
+        return f"{self.integration}#{self.name}"
+
+    def encryption_context(self, what: Field) -> dict[str, str]:
+        """The context that binds a ciphertext to its row and attribute: exactly tenant, connection and field."""
+        return {"tenant": self.tenant, "connection": self.sort_key, "field": what.value}
+
+
+type Metadata = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One row of the table `connections`; ciphertexts stay ciphertexts, times are epoch seconds."""
+
+    key: ConnectionKey
+    provider: str
+    grant_type: Grant
+    status: Status
+    gen: int
+    epoch: int
+    client_id: str = ""
+    status_cause: str = ""
+    access_token: bytes = field(default=b"", repr=False)
+    grant: bytes = field(default=b"", repr=False)
+    token_type: str = "Bearer"  # noqa: S105 - a token type, not a token
+    scopes: tuple[str, ...] = ()
+    account: str = ""
+    metadata: Metadata = field(default_factory=dict)
+    label: str = ""
+    description: str = ""
+    commit_id: str = ""
+    created_at: int = 0
+    refreshed_at: int = 0
+    expires_at: int | None = None
+    due_at: int | None = None
+    next_try_at: int = 0
+    lease_owner: str = ""
+    lease_until: int = 0
+    pend_gen: int | None = None
+    pend_at: int = 0
+    failures: int = 0
+    last_error: str = ""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a token request for this very generation may have reached the provider unanswered."""
+        return self.pend_gen == self.gen
+
+    @property
+    def lifetime_seconds(self) -> int | None:
+        return None if self.expires_at is None else max(0, self.expires_at - self.refreshed_at)
+
+    def servable(self, now: float) -> bool:
+        """Whether a reader may still hand out the access token: before expiry less skew."""
+        if self.expires_at is None:
+            return True
+        return now < self.expires_at - skew_seconds(self.lifetime_seconds or 0)
+
+
+def skew_seconds(lifetime_seconds: int) -> float:
+    """How long before its end a token stops being served: a minute, or a tenth of a shorter life."""
+    return min(60.0, lifetime_seconds / 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integration:
+    """A provider as this deployment uses it: the registered client and the scopes to ask for."""
+
+    id: str
+    provider: str
+    client_id: str = ""
+    scopes: tuple[str, ...] = ()
+    optional_scopes: tuple[str, ...] = ()
+    display_name: str = ""

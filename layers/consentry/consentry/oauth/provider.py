@@ -1,0 +1,139 @@
+"""A provider as validated data: what one OAuth server wants, field by field.
+
+The catalogue builds these from TOML; `docs/providers.md` explains each field. No code asks which provider it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from consentry.model import Grant
+
+
+class ClientAuthentication(StrEnum):
+    """How the client proves itself at the token endpoint (RFC 6749 section 2.3.1)."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    OPAQUE_BASIC = "opaque_basic"
+    NONE = "none"
+
+
+class BodyFormat(StrEnum):
+    FORM = "form"
+    JSON = "json"
+    QUERY = "query"
+
+
+class Pkce(StrEnum):
+    """Whether the provider takes RFC 7636 parameters; sent unless forbidden."""
+
+    REQUIRED = "required"
+    SUPPORTED = "supported"
+    IGNORED = "ignored"
+    FORBIDDEN = "forbidden"
+
+
+class Rotation(StrEnum):
+    """What a refresh does to the refresh token."""
+
+    NONE = "none"
+    ROTATES = "rotates"
+    REMINT = "remint"
+
+
+class Revocation(StrEnum):
+    """What revoking a token takes away at the provider."""
+
+    TOKEN = "token"  # noqa: S105 - a scope of revocation
+    GRANT = "grant"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationEndpoint:
+    url: str
+    pkce: Pkce
+    scope_separator: str = " "
+    optional_scope_parameter: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    default_scopes: tuple[str, ...] = ()
+    denied_errors: tuple[str, ...] = ("access_denied",)
+    issuer: str = ""
+    issuer_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEndpoint:
+    """`keep` names the answer's fields that become metadata; `account_field` the one that identifies the account."""
+
+    url: str
+    client_authentication: ClientAuthentication
+    body: BodyFormat
+    refresh_url: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    scopes_field: str = "scope"
+    scope_separator: str = " "
+    expires_in_default_seconds: int | None = 3600
+    refresh_expires_in_field: str = ""
+    keep: tuple[str, ...] = ()
+    account_field: str = ""
+    error_fields: tuple[str, ...] = ("error",)
+    error_in_success_field: str = ""
+    gone_errors: tuple[str, ...] = ("invalid_grant",)
+    operator_errors: tuple[str, ...] = ("invalid_client", "unauthorized_client")
+    later_errors: tuple[str, ...] = ("temporarily_unavailable", "slow_down")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshBehaviour:
+    rotation: Rotation
+    reuse_grace_seconds: int = 0
+    idle_lifetime_seconds: int | None = None
+    absolute_lifetime_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialInput:
+    """One thing a customer types in to connect by client credentials."""
+
+    name: str
+    label: str
+    secret: bool
+    required: bool = True
+    max_length: int = 4096
+    metadata: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introspection:
+    """An RFC 7662 endpoint that tells whose token it is, where the token answer does not."""
+
+    url: str
+    account_field: str
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Everything Consentry knows about one provider and one grant type.
+
+    `checked` is the ISO date on which `sources` were read; `unverified` says that nobody saw the live service do this.
+    """
+
+    id: str
+    name: str
+    grant: Grant
+    checked: str
+    sources: tuple[str, ...]
+    token: TokenEndpoint
+    refresh: RefreshBehaviour
+    unverified: bool = False
+    authorization: AuthorizationEndpoint | None = None
+    credential_inputs: tuple[CredentialInput, ...] = ()
+    credential_lifetime_days: int | None = None
+    introspection: Introspection | None = None
+    revocation_url: str = ""
+    revocation: Revocation = Revocation.UNKNOWN
+    sunset: str = ""
