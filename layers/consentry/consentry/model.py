@@ -165,6 +165,63 @@ def skew_seconds(lifetime_seconds: int) -> float:
     return min(60.0, lifetime_seconds / 10)
 
 
+class Completion(StrEnum):
+    """Who redeems the code: the company's backend, or (weaker, see `docs/security.md`) the callback itself."""
+
+    CONFIRM = "confirm"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a company's backend allowed one of its users to connect, for half an hour. `id` is public."""
+
+    id: str
+    tenant: str
+    user_ref: str
+    integrations: tuple[str, ...]
+    expires_at: int
+    name: str = DEFAULT_NAME
+    scopes: tuple[str, ...] = ()
+    return_url: str = ""
+    completion: Completion = Completion.CONFIRM
+    allow_account_change: bool = False
+    language: str = "en"
+
+
+class FlowStatus(StrEnum):
+    STARTED = "started"
+    CODE_RECEIVED = "code_received"
+    EXCHANGING = "exchanging"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One consent on its way: the newest state of a session for one integration. Secrets are hashed or encrypted."""
+
+    session: Session
+    integration: str
+    status: FlowStatus
+    provider: str
+    client_id: str
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    state_hash: str
+    browser_hash: str
+    expires_at: int
+    verifier: bytes = field(default=b"", repr=False)
+    code: bytes = field(default=b"", repr=False)
+    handle_hashes: tuple[str, ...] = ()
+    parked_until: int = 0
+    outcome: str = ""
+
+    @property
+    def key(self) -> ConnectionKey:
+        return ConnectionKey(self.session.tenant, self.integration, self.session.name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integration:
     """A provider as this deployment uses it: the registered client and the scopes to ask for."""

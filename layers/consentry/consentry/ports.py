@@ -1,17 +1,20 @@
 """What the use cases need from the outside world, in verbs of the domain. Time and randomness are two of them.
 
-Adapters live in `aws` and `http`; tests bring fakes held to the same contract. A port raises `ConsentryError`s (or
-`StorageUnavailable` where the table, a key or a secret cannot be reached), never a vendor's exception.
+Adapters live in `aws` and `http`. A port raises `ConsentryError`s (`StorageUnavailable` where a table, key, secret or
+queue cannot be reached), never a vendor's exception.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Final, Protocol
 
 from consentry.errors import OperatorMustAct
-from consentry.model import Connection, ConnectionKey, Field, Integration, Secret
+from consentry.model import Connection, ConnectionKey, Flow, FlowStatus, Integration, Secret, Session, Status
 from consentry.oauth.provider import Provider
 from consentry.oauth.wire import HttpAnswer, TokenRequest
+
+TABLE_UNAVAILABLE: Final = "table_unavailable"
 
 
 class StorageUnavailable(OperatorMustAct):
@@ -20,25 +23,37 @@ class StorageUnavailable(OperatorMustAct):
     default_code = "storage_unavailable"
 
 
+class NotDelivered(Exception):
+    """The request provably never reached the provider: name lookup, refused connection or TLS handshake failed."""
+
+
+class Undetermined(Exception):
+    """The request may have reached the provider, and no complete answer came back in time.
+
+    `peer_closed` says that the provider ended the connection, so that it is no longer working on the request for us.
+    """
+
+    def __init__(self, reason: str, *, peer_closed: bool = False) -> None:
+        super().__init__(reason)
+        self.peer_closed = peer_closed
+
+
 class Clock(Protocol):
-    def now(self) -> float:
+    def now(self) -> int:
         """Epoch seconds."""
 
     def remaining_seconds(self) -> float:
         """Time left before this invocation is killed."""
+
+    def sleep(self, seconds: float) -> None: ...
 
 
 class Randomness(Protocol):
     def token(self) -> str:
         """256 random bits, URL-safe base64 without padding (43 characters)."""
 
-
-class NotDelivered(Exception):
-    """The request provably never reached the provider: name lookup, refused connection or TLS handshake failed."""
-
-
-class Undetermined(Exception):
-    """The request may have reached the provider, and no complete answer came back in time."""
+    def fraction(self) -> float:
+        """At least 0, below 1; for jitter alone."""
 
 
 class TokenEndpointClient(Protocol):
@@ -54,10 +69,12 @@ class Catalogue(Protocol):
 class Integrations(Protocol):
     def integration(self, integration_id: str) -> Integration | None: ...
 
+    def integrations(self) -> Sequence[Integration]: ...
+
 
 class ClientSecrets(Protocol):
-    def client_secret(self, integration_id: str) -> Mapping[str, Secret]:
-        """The integration's secret material by name (`client_secret`, `basic_token`); empty if it has none."""
+    def client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        """Return the integration's secret material by name (`client_secret`, `basic_token`); empty if it has none."""
 
 
 class SealingKey(Protocol):
@@ -67,7 +84,7 @@ class SealingKey(Protocol):
 
 
 class Envelopes(Protocol):
-    """Encryption under a context. `what` decides the KMS key: access tokens have their own."""
+    """Encryption under a context. The context's `field` decides the KMS key: access tokens have their own."""
 
     def sealing_key(self, context: Mapping[str, str]) -> SealingKey:
         """One KMS GenerateDataKey."""
@@ -76,13 +93,64 @@ class Envelopes(Protocol):
         """One KMS Decrypt. Raise `UnreadableRecord` unless the ciphertext was sealed for exactly this context."""
 
 
+type Attributes = Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A new generation of tokens on its way to the record; becomes generation `expected_gen + 1`."""
+    """New tokens on their way to the record. `expected_gen` is the generation they derive from (0: no record yet).
 
+    `set_attributes` become the record's; `remove` names attributes that end. Generation, commit id, status, lease and
+    intent follow from the commit itself.
+    """
+
+    key: ConnectionKey
     expected_gen: int
+    expected_epoch: int
+    epoch: int
     commit_id: str
-    attributes: Mapping[str, object]
+    status: Status
+    set_attributes: Attributes
+    remove: tuple[str, ...] = ()
+
+
+class CommitOutcome(StrEnum):
+    COMMITTED = "committed"
+    SUPERSEDED = "superseded"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Lease and intent in one: who is about to send the token request for this generation, and until when.
+
+    An earlier unanswered intent for the same generation blocks until `settled_before`. `due_at` is when the record must
+    be looked at again if this worker dies.
+    """
+
+    owner: str
+    gen: int
+    epoch: int
+    now: int
+    until: int
+    settled_before: int
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What a token request came to when it brought no token; written only while the lease is still ours."""
+
+    owner: str
+    gen: int
+    epoch: int
+    error: str
+    failures: int
+    next_try_at: int
+    answered: bool
+    status: Status = Status.ACTIVE
+    cause: str = ""
+    now: int = 0
 
 
 class Connections(Protocol):
@@ -91,10 +159,25 @@ class Connections(Protocol):
     def read(self, key: ConnectionKey) -> Connection | None:
         """Strongly consistent."""
 
+    def of_tenant(self, tenant: str) -> Sequence[Connection]: ...
 
-class RefreshQueue(Protocol):
-    def send(self, hints: Sequence["RefreshHint"]) -> Sequence["RefreshHint"]:
-        """Send up to ten; return those that were accepted."""
+    def take_lease(self, key: ConnectionKey, lease: Lease) -> Connection | None:
+        """Write lease and intent in one conditional update.
+
+        Return the record as it was before, or None if another worker was faster or the record moved on.
+        """
+
+    def commit(self, commit: Commit) -> CommitOutcome:
+        """Write generation `expected_gen + 1` if the record is still at `expected_gen`, whoever holds the lease.
+
+        Safe to repeat: a commit that was already applied is recognised by its `commit_id`.
+        """
+
+    def record_failure(self, key: ConnectionKey, failure: Failure) -> bool:
+        """Record it if generation and lease are still the failure's; return whether that was so."""
+
+
+HINT_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +186,53 @@ class RefreshHint:
 
     key: ConnectionKey
     gen: int
-    due_at: int = 0
 
 
-__all__ = ["Field"]
+@dataclass(frozen=True, slots=True)
+class Due:
+    hint: RefreshHint
+    due_at: int
+
+
+class DueIndex(Protocol):
+    def due(self, shard: int, *, now: int, limit: int) -> Sequence[Due]:
+        """Return what is due in a shard and not enqueued, the most urgent first."""
+
+    def mark_enqueued(self, due: Due, *, until: int) -> None:
+        """Keep this one out of the next ticks, unless its record has moved on."""
+
+
+class RefreshQueue(Protocol):
+    def send(self, hints: Sequence[RefreshHint]) -> Sequence[RefreshHint]:
+        """Send up to ten in one call; return those that were accepted."""
+
+
+class RefreshRequests(Protocol):
+    def request(self, key: ConnectionKey, rejected_generation: int) -> None:
+        """Ask the engine, asynchronously, for a generation newer than the rejected one."""
+
+
+class Sessions(Protocol):
+    """The table `pending`: connect sessions and their flows. Every edge is one conditional write."""
+
+    def create(self, session: Session) -> None: ...
+
+    def session(self, session_id: str) -> Session | None: ...
+
+    def flow(self, session_id: str, integration: str) -> Flow | None:
+        """Strongly consistent."""
+
+    def start(self, flow: Flow) -> bool:
+        """Begin, or begin again with a newer state; refused while a code is being exchanged and once done."""
+
+    def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int) -> bool:
+        """Move started -> code_received, for this very state."""
+
+    def reissue_handle(self, flow: Flow, *, handle_hash: str) -> bool:
+        """Add one more handle to a parked code, once: the browser reloaded before it saw the first."""
+
+    def claim(self, flow: Flow, *, expected: FlowStatus) -> bool:
+        """Move `expected` -> exchanging for this very state, dropping the stored code."""
+
+    def finish(self, flow: Flow, status: FlowStatus, outcome: str) -> bool:
+        """Move any unfinished status of this very state to done or failed, dropping code and verifier."""

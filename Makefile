@@ -1,0 +1,65 @@
+# Everything goes through here; `make help` lists it. Needs Python 3.13 and make, installs the rest into .venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test demo lint types format validate build clean
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3)
+BIN := .venv/bin
+export SAM_CLI_TELEMETRY := 0
+
+# Options of `make run`, given as `make run PORT=4000 TICK=5`.
+RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON ROTATION GRACE RETURN_URLS
+export $(RUN_OPTIONS)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Options of `make run`:'
+	@echo '  PORT=3000                   first of four ports (0: any free ones)'
+	@echo '  PROVIDERS=dir               more provider files (docs/providers.md)'
+	@echo '  INTEGRATIONS=file.json      client ids and secrets to register (docs/local.md)'
+	@echo '  ACCESS_TTL=1800 TICK=60     seconds: how long tokens live, how often refreshing is looked at'
+	@echo '  ROTATION=rotates GRACE=0    how the authorization server treats refresh tokens'
+	@echo '  HTTPS=1                     serve the API with a generated certificate authority'
+	@echo '  ALLOW_LOOPBACK_PROVIDERS=1  let provider files name servers on this machine'
+	@echo '  JSON=1                      one line of JSON when ready'
+
+run: .venv/synced ## the whole application on this machine; Ctrl-C stops it
+	@exec $(BIN)/python -m dev run
+
+demo: .venv/synced ## the whole story without a browser, told in text
+	@exec $(BIN)/python -m dev.demo
+
+test: .venv/synced lint types ## everything that CI runs
+	$(BIN)/python -m pytest
+
+lint: .venv/synced ## style and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: .venv/synced ## mypy, strict
+	$(BIN)/mypy
+
+format: .venv/synced ## put the source into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+validate: .venv/synced ## the template, as SAM sees it
+	$(BIN)/sam validate --lint
+
+build: .venv/synced ## what would be deployed (ARCHITECTURE=arm64 or x86_64)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+
+clean: ## remove what running and building left here
+	rm -rf .local .aws-sam .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/synced: pyproject.toml uv.lock
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+		|| { echo 'Python 3.13 is needed and was not found: install it, or name it with make PYTHON=/path/to/python3.13' >&2; exit 2; }
+	@test -x $(BIN)/uv || { echo 'making .venv'; "$(PYTHON)" -m venv .venv && $(BIN)/python -m pip install --quiet uv; } \
+		|| { echo 'uv could not be installed: is the package index reachable?' >&2; rm -rf .venv; exit 2; }
+	@echo 'installing what uv.lock names'
+	@$(BIN)/uv sync --quiet --frozen --python $(BIN)/python \
+		|| { echo 'the packages could not be installed: is the package index reachable?' >&2; exit 2; }
+	@touch $@
