@@ -52,6 +52,8 @@ class Revocation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationEndpoint:
+    """Where a browser is sent (RFC 6749 section 3.1); `issuer` must equal an answer's `iss` (RFC 9207 section 2.4)."""
+
     url: str
     pkce: Pkce
     scope_separator: str = " "
@@ -65,11 +67,17 @@ class AuthorizationEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
-    """`keep` names the answer's fields that become metadata; `account_field` the one that identifies the account."""
+    """Where tokens are asked for (RFC 6749 section 3.2), and how its answers are read.
+
+    `keep` names the answer's fields that become metadata; `account_field` the one that identifies the account. A dot in
+    a field's name steps into an object: `team.id`. `client_in_parameters` repeats client id and secret as parameters
+    beside the header, where a provider insists. `expires_in_default_seconds` of `None` means: does not expire.
+    """
 
     url: str
     client_authentication: ClientAuthentication
     body: BodyFormat
+    client_in_parameters: bool = False
     refresh_url: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +91,7 @@ class TokenEndpoint:
     error_in_success_field: str = ""
     gone_errors: tuple[str, ...] = ("invalid_grant",)
     operator_errors: tuple[str, ...] = ("invalid_client", "unauthorized_client")
+    rejected_errors: tuple[str, ...] = ("invalid_client", "unauthorized_client", "invalid_grant")
     later_errors: tuple[str, ...] = ("temporarily_unavailable", "slow_down")
 
 

@@ -7,6 +7,14 @@ from enum import StrEnum
 from consentry.model import Metadata, Secret
 
 
+class GrantType(StrEnum):
+    """What a token request presents: the values of the parameter `grant_type` (RFC 6749 sections 4.1.3, 4.4.2, 6)."""
+
+    CODE = "authorization_code"
+    REFRESH = "refresh_token"
+    CLIENT_CREDENTIALS = "client_credentials"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
     """One HTTP request, ready to send. URL query, headers and body may hold secrets: none of them is printed."""
