@@ -1,0 +1,175 @@
+"""What must not stand in a transformed template: each check returns a sentence for everything it finds."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tests.infrastructure.transformed import Template, listed, resources, role_statements
+
+PUBLIC_ROUTES: Final = frozenset({"ANY /authorize/{integration}", "ANY /callback/{integration}", "ANY /health"})
+SIGNED_ROUTES: Final = frozenset(
+    {
+        "POST /tenants/{tenant}/sessions",
+        "POST /tenants/{tenant}/sessions/{session}/complete",
+        "GET /tenants/{tenant}/connections",
+        "GET /tenants/{tenant}/connections/{integration}/{name}",
+        "PUT /tenants/{tenant}/connections/{integration}/{name}/credentials",
+        "GET /tenants/{tenant}/connections/{integration}/{name}/token",
+        "POST /tenants/{tenant}/connections/{integration}/{name}/refresh",
+        "GET /integrations",
+    }
+)
+LOGGED: Final = frozenset(
+    {"requestId", "routeKey", "status", "responseLength", "integrationLatency", "identity.sourceIp"}
+)
+CONTEXT_FIELD: Final = "kms:EncryptionContext:field"
+KEPT_TABLES: Final = ("ConnectionsTable", "IntegrationsTable")
+WILDCARDS_ALLOWED: Final = frozenset({"KeyPolicy"})  # in a key's own policy, "*" is how AWS spells this key
+
+
+def wide_statements(template: Template) -> list[str]:
+    """Allowed actions that are not spelt out in roles, and resources that are everything."""
+    found: list[str] = []
+    for name, where, statement in _statements(template):
+        if statement["Effect"] != "Allow":
+            continue
+        actions = [action for action in listed(statement["Action"]) if action == "*" or action.endswith(":*")]
+        if where == "Policies":
+            actions += [action for action in listed(statement["Action"]) if "*" in action]
+        found += [f"{name} allows {action}" for action in dict.fromkeys(actions)]
+        if where not in WILDCARDS_ALLOWED and "*" in listed(statement.get("Resource", [])):
+            found.append(f"{name} allows {statement['Action']} on every resource")
+        found += [f"{name} uses {key}" for key in ("NotAction", "NotResource", "NotPrincipal") if key in statement]
+    return found
+
+
+def managed_policies(template: Template) -> list[str]:
+    """Roles that hold somebody else's policy."""
+    return [name for name, role in resources(template, "AWS::IAM::Role").items() if role.get("ManagedPolicyArns")]
+
+
+def keys_used_without_a_field(template: Template) -> list[str]:
+    """KMS statements of roles, and of keys for use, that name no field of the encryption context."""
+    return [
+        f"{name} uses {', '.join(listed(statement['Action']))} without naming a field"
+        for name, _, statement in _statements(template)
+        if statement["Effect"] == "Allow" and _uses_a_key(statement) and not fields(statement)
+    ]
+
+
+def fields(statement: Template) -> frozenset[str]:
+    """The fields that a KMS statement is limited to; empty if it is not limited."""
+    limit = statement.get("Condition", {}).get("StringEquals", {}).get(CONTEXT_FIELD, [])
+    return frozenset(field for field in listed(limit) if "*" not in field)
+
+
+def key_uses(template: Template) -> dict[str, set[tuple[str, str, str]]]:
+    """What every role may do with keys: role -> {(action, key, field)}."""
+    uses: dict[str, set[tuple[str, str, str]]] = {}
+    for role, statement in role_statements(template):
+        for action in listed(statement["Action"]):
+            if action.startswith("kms:"):
+                key = statement["Resource"]["Fn::GetAtt"][0]
+                uses.setdefault(role, set()).update((action, key, field) for field in fields(statement) or {"any"})
+    return uses
+
+
+def routes_not_as_declared(template: Template) -> list[str]:
+    """Routes that are neither among the three public ones nor signed, and routes that are missing."""
+    routes = {
+        route["RouteKey"]: route.get("AuthorizationType", "NONE")
+        for route in resources(template, "AWS::ApiGatewayV2::Route").values()
+    }
+    wanted = dict.fromkeys(PUBLIC_ROUTES, "NONE") | dict.fromkeys(SIGNED_ROUTES, "AWS_IAM")
+    return [
+        f"{key} is {routes.get(key, 'missing')}, not {wanted.get(key, 'wanted')}"
+        for key in sorted(routes.keys() | wanted.keys())
+        if routes.get(key) != wanted.get(key)
+    ]
+
+
+def logs_kept_forever(template: Template) -> list[str]:
+    """Log groups without retention, and functions or stages that write to no declared log group."""
+    groups = resources(template, "AWS::Logs::LogGroup")
+    found = [f"{name} has no retention" for name, group in groups.items() if "RetentionInDays" not in group]
+    for name, function in resources(template, "AWS::Lambda::Function").items():
+        if function.get("LoggingConfig", {}).get("LogGroup", {}).get("Ref") not in groups:
+            found.append(f"{name} writes to a log group that is not declared")
+    for name, stage in resources(template, "AWS::ApiGatewayV2::Stage").items():
+        destination = stage.get("AccessLogSettings", {}).get("DestinationArn", {}).get("Fn::GetAtt", [None])
+        if destination[0] not in groups:
+            found.append(f"{name} writes to a log group that is not declared")
+    return found
+
+
+def access_logs_that_tell(template: Template) -> list[str]:
+    """Access log variables beyond the allow-list: paths and queries carry tickets, codes and states."""
+    found: list[str] = []
+    for name, stage in resources(template, "AWS::ApiGatewayV2::Stage").items():
+        values = json.loads(stage["AccessLogSettings"]["Format"]).values()
+        found += [f"{name} logs {value}" for value in values if value.removeprefix("$context.") not in LOGGED]
+    return found
+
+
+def tables_unprotected(template: Template) -> list[str]:
+    """Tables that hold grants or configuration and could be lost, and tables that are not encrypted."""
+    found: list[str] = []
+    for name, table in resources(template, "AWS::DynamoDB::Table").items():
+        wanted: dict[str, bool] = {"encryption": table.get("SSESpecification", {}).get("SSEEnabled", False)}
+        if name in KEPT_TABLES:
+            wanted |= {
+                "recovery": table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled", False),
+                "deletion protection": table.get("DeletionProtectionEnabled", False),
+                "a stream": table.get("StreamSpecification", {}).get("StreamViewType") == "NEW_AND_OLD_IMAGES",
+                "Retain": _retained(template, name),
+            }
+        found += [f"{name} lacks {what}" for what, present in wanted.items() if not present]
+    return found
+
+
+def keys_unprotected(template: Template) -> list[str]:
+    """Keys that do not rotate or would go with the stack."""
+    found: list[str] = []
+    for name, key in resources(template, "AWS::KMS::Key").items():
+        wanted = {"rotation": key.get("EnableKeyRotation", False), "Retain": _retained(template, name)}
+        found += [f"{name} lacks {what}" for what, present in wanted.items() if not present]
+    return found
+
+
+def queues_unprotected(template: Template) -> list[str]:
+    """Queues without encryption at rest, or that may be reached without TLS."""
+    encrypted_in_transit = {
+        queue["Ref"]
+        for policy in resources(template, "AWS::SQS::QueuePolicy").values()
+        for statement in listed(policy["PolicyDocument"]["Statement"])
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for queue in policy["Queues"]
+    }
+    queues = resources(template, "AWS::SQS::Queue")
+    found = [f"{name} lacks encryption" for name, queue in queues.items() if not queue.get("SqsManagedSseEnabled")]
+    return found + [f"{name} is reachable without TLS" for name in queues if name not in encrypted_in_transit]
+
+
+def _uses_a_key(statement: Template) -> bool:
+    used = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncrypt", "kms:CreateGrant")
+    return any(action.startswith(used) for action in listed(statement["Action"]))
+
+
+def _retained(template: Template, name: str) -> bool:
+    resource = template["Resources"][name]
+    return bool(resource.get("DeletionPolicy") == resource.get("UpdateReplacePolicy") == "Retain")
+
+
+def _statements(template: Template) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every policy statement: (logical id, the property it stands in, statement)."""
+    for name, statement in role_statements(template):
+        yield name, "Policies", statement
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        for statement in listed(role["AssumeRolePolicyDocument"]["Statement"]):
+            yield name, "AssumeRolePolicyDocument", statement
+    for name, key in resources(template, "AWS::KMS::Key").items():
+        for statement in listed(key["KeyPolicy"]["Statement"]):
+            yield name, "KeyPolicy", statement
+    for name, queue in resources(template, "AWS::SQS::QueuePolicy").items():
+        for statement in listed(queue["PolicyDocument"]["Statement"]):
+            yield name, "PolicyDocument", statement

@@ -1,0 +1,259 @@
+"""Routes, logs, tables, keys and queues as a deployment would make them; and that each check can fail."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.findings import (
+    access_logs_that_tell,
+    keys_unprotected,
+    logs_kept_forever,
+    queues_unprotected,
+    routes_not_as_declared,
+    tables_unprotected,
+)
+from tests.infrastructure.transformed import Template, environment, resources, source, transformed
+
+type Check = Callable[[Template], list[str]]
+
+CHECKS: tuple[Check, ...] = (
+    routes_not_as_declared,
+    logs_kept_forever,
+    access_logs_that_tell,
+    tables_unprotected,
+    keys_unprotected,
+    queues_unprotected,
+)
+EVERYWHERE = {
+    "CONSENTRY_STACK", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
+}  # fmt: skip
+PROVIDERS = {"CONSENTRY_PROVIDER_FILES", "CONSENTRY_INSECURE_PROVIDER_ORIGINS"}
+FLOW = {"CONSENTRY_PENDING_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_GRANT_KEY", "CONSENTRY_MAC_SECRET"}
+ENGINE = {
+    "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
+    "CONSENTRY_SECRETS_PREFIX", "CONSENTRY_EPOCH", "CONSENTRY_MIN_REFRESH_SECONDS",
+}  # fmt: skip
+EXCHANGE = FLOW | ENGINE | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_RETURN_URLS"}
+ENVIRONMENTS = {
+    "AuthorizeFunction": FLOW | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL"},
+    "CallbackFunction": EXCHANGE | PROVIDERS,
+    "ManageFunction": EXCHANGE | PROVIDERS | {"CONSENTRY_REFRESH_FUNCTION"},
+    "RefreshDispatchFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_REFRESH_QUEUE"},
+    "RefreshFunction": ENGINE | PROVIDERS,
+    "TicketsFunction": {
+        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION", "HUBSPOT_API_BASE",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def template() -> Template:
+    return transformed()
+
+
+def properties(template: Template, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = template["Resources"][name]["Properties"]
+    return found
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_template_is_as_it_should_be(template: Template, check: Check) -> None:
+    assert check(template) == []
+
+
+@pytest.mark.parametrize(("function", "wanted"), ENVIRONMENTS.items())
+def test_a_function_gets_the_variables_it_needs_and_no_others(
+    template: Template, function: str, wanted: set[str]
+) -> None:
+    assert set(environment(template, function)) == EVERYWHERE | wanted
+
+
+def test_every_function_runs_python_on_the_chosen_architecture_and_logs_json(template: Template) -> None:
+    functions = resources(template, "AWS::Lambda::Function").values()
+    assert {function["Runtime"] for function in functions} == {"python3.13"}
+    assert {function["Handler"] for function in functions} == {"app.handler"}
+    assert all(function["Architectures"] == [{"Ref": "Architecture"}] for function in functions)
+    assert {function["LoggingConfig"]["LogFormat"] for function in functions} == {"JSON"}
+    assert all(len(function["Layers"]) == 1 for function in functions)
+
+
+def test_functions_end_before_whoever_waits_for_them(template: Template) -> None:
+    timeouts = {name: function["Timeout"] for name, function in resources(template, "AWS::Lambda::Function").items()}
+    assert timeouts == {
+        "AuthorizeFunction": 29,
+        "CallbackFunction": 29,
+        "ManageFunction": 29,
+        "RefreshDispatchFunction": 50,
+        "RefreshFunction": 45,
+        "TicketsFunction": 29,
+    }
+    assert properties(template, "RefreshQueue")["VisibilityTimeout"] == 6 * timeouts["RefreshFunction"]
+
+
+def test_connections_have_the_three_sparse_indexes(template: Template) -> None:
+    indexes = {
+        index["IndexName"]: (
+            [key["AttributeName"] for key in index["KeySchema"]],
+            index["Projection"].get("NonKeyAttributes", []),
+        )
+        for index in properties(template, "ConnectionsTable")["GlobalSecondaryIndexes"]
+    }
+    assert indexes == {
+        "due": (["due_shard", "due_at"], ["gen", "enqueued_until"]),
+        "attention": (["attention", "attention_since"], ["status_cause", "provider", "label"]),
+        "account": (["client_account", "connection"], []),
+    }
+
+
+def test_pending_items_expire_by_themselves(template: Template) -> None:
+    pending = properties(template, "PendingTable")
+    assert pending["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_a_hint_that_fails_five_times_waits_for_two_weeks_and_raises_the_alarm(template: Template) -> None:
+    assert properties(template, "RefreshQueue")["RedrivePolicy"]["maxReceiveCount"] == 5
+    assert properties(template, "RefreshDeadLetterQueue")["MessageRetentionPeriod"] == 14 * 86_400
+    alarm = properties(template, "RefreshDeadLetterAlarm")
+    assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["RefreshDeadLetterQueue", "QueueName"]}
+
+
+def test_hints_come_in_batches_of_ten_and_fail_one_by_one(template: Template) -> None:
+    [mapping] = resources(template, "AWS::Lambda::EventSourceMapping").values()
+    assert mapping["BatchSize"] == 10
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "RefreshConcurrency"}}
+
+
+def test_the_dispatcher_starts_each_minute(template: Template) -> None:
+    [schedule] = resources(template, "AWS::Scheduler::Schedule").values()
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["Target"]["Input"] == "{}"
+    assert "Name" not in schedule
+
+
+def test_functions_speak_payload_version_two(template: Template) -> None:
+    integrations = resources(template, "AWS::ApiGatewayV2::Integration").values()
+    assert {integration["PayloadFormatVersion"] for integration in integrations} == {"2.0"}
+
+
+def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
+    stage = properties(template, "HttpApiStage")
+    limit = stage["DefaultRouteSettings"]["ThrottlingRateLimit"]
+    assert {route for route, settings in stage["RouteSettings"].items() if settings["ThrottlingRateLimit"] < limit} == {
+        "ANY /authorize/{integration}",
+        "ANY /callback/{integration}",
+        "ANY /health",
+    }
+
+
+def test_only_this_api_may_invoke_the_functions(template: Template) -> None:
+    permissions = resources(template, "AWS::Lambda::Permission").values()
+    assert all("${HttpApi}/*/" in permission["SourceArn"]["Fn::Sub"] for permission in permissions)
+
+
+def test_the_contracts_parameters_and_their_defaults() -> None:
+    assert {name: parameter.get("Default") for name, parameter in source()["Parameters"].items()} == {
+        "Architecture": "arm64",
+        "PublicBaseUrl": "",
+        "ReturnUrls": "",
+        "Epoch": 1,
+        "MinRefreshSeconds": 60,
+        "InsecureProviderOrigins": "",
+        "ProviderFiles": "/opt/providers",
+        "HubSpotApiBase": "https://api.hubapi.com",
+        "LogRetentionDays": 30,
+        "RefreshConcurrency": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameter", "taken", "refused"),
+    [
+        ("PublicBaseUrl", ["", "https://connect.example.com", "http://localhost:3000"], "https://connect.example.com/"),
+        ("PublicBaseUrl", ["https://localhost:3000"], "http://connect.example.com"),
+        (
+            "ReturnUrls",
+            ["", "https://a.example/return,https://b.example/return"],
+            "https://a.example, https://b.example",
+        ),
+        ("InsecureProviderOrigins", ["", "*", "http://localhost:4000,http://127.0.0.1:1"], "http://provider.example"),
+        (
+            "HubSpotApiBase",
+            ["https://api.hubapi.com", "http://localhost:4000/api.hubapi.com"],
+            "https://api.hubapi.com/",
+        ),
+    ],
+)
+def test_a_parameter_takes_what_works_and_refuses_what_would_not(
+    parameter: str, taken: list[str], refused: str
+) -> None:
+    pattern = re.compile(source()["Parameters"][parameter]["AllowedPattern"])
+    assert all(pattern.fullmatch(value) for value in taken)
+    assert not pattern.fullmatch(refused)
+
+
+def unsign_a_route(template: Template) -> None:
+    properties(template, "ReadTokenRoute")["AuthorizationType"] = "NONE"
+
+
+def forget_a_route(template: Template) -> None:
+    del template["Resources"]["RequestRefreshRoute"]
+
+
+def add_a_route(template: Template) -> None:
+    template["Resources"]["ExtraRoute"] = {
+        "Type": "AWS::ApiGatewayV2::Route",
+        "Properties": {"RouteKey": "GET /debug", "AuthorizationType": "AWS_IAM"},
+    }
+
+
+def keep_a_log_forever(template: Template) -> None:
+    del properties(template, "TicketsLogGroup")["RetentionInDays"]
+
+
+def let_lambda_make_the_log(template: Template) -> None:
+    del properties(template, "ManageFunction")["LoggingConfig"]["LogGroup"]
+
+
+def log_the_path(template: Template) -> None:
+    properties(template, "HttpApiStage")["AccessLogSettings"]["Format"] = '{"path":"$context.path"}'
+
+
+def lose_recovery(template: Template) -> None:
+    del properties(template, "ConnectionsTable")["PointInTimeRecoverySpecification"]
+
+
+def delete_with_the_stack(template: Template) -> None:
+    template["Resources"]["GrantKey"]["DeletionPolicy"] = "Delete"
+
+
+def stop_rotation(template: Template) -> None:
+    properties(template, "AccessKey")["EnableKeyRotation"] = False
+
+
+def allow_plain_http(template: Template) -> None:
+    del template["Resources"]["RefreshQueuePolicy"]
+
+
+@pytest.mark.parametrize(
+    ("weaken", "check", "finding"),
+    [
+        (unsign_a_route, routes_not_as_declared, "/token is NONE, not AWS_IAM"),
+        (forget_a_route, routes_not_as_declared, "/refresh is missing"),
+        (add_a_route, routes_not_as_declared, "GET /debug is AWS_IAM, not wanted"),
+        (keep_a_log_forever, logs_kept_forever, "TicketsLogGroup"),
+        (let_lambda_make_the_log, logs_kept_forever, "ManageFunction"),
+        (log_the_path, access_logs_that_tell, "$context.path"),
+        (lose_recovery, tables_unprotected, "ConnectionsTable lacks recovery"),
+        (delete_with_the_stack, keys_unprotected, "GrantKey lacks Retain"),
+        (stop_rotation, keys_unprotected, "AccessKey lacks rotation"),
+        (allow_plain_http, queues_unprotected, "RefreshQueue is reachable without TLS"),
+    ],
+)
+def test_a_weakened_template_is_found(
+    template: Template, weaken: Callable[[Template], None], check: Check, finding: str
+) -> None:
+    weaken(template)
+    assert any(finding in found for found in check(template))

@@ -1,0 +1,190 @@
+"""Least privilege, read from the roles that a deployment would make; and that each check can fail."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.findings import key_uses, keys_used_without_a_field, managed_policies, wide_statements
+from tests.infrastructure.transformed import (
+    Template,
+    environment,
+    listed,
+    resources,
+    role_of,
+    role_statements,
+    transformed,
+)
+
+FUNCTIONS = (
+    "AuthorizeFunction",
+    "CallbackFunction",
+    "ManageFunction",
+    "RefreshDispatchFunction",
+    "RefreshFunction",
+    "TicketsFunction",
+)
+DECRYPT, NEW_KEY = "kms:Decrypt", "kms:GenerateDataKey"
+SEAL_ACCESS_TOKEN = (NEW_KEY, "AccessKey", "access_token")
+OPEN_ACCESS_TOKEN = (DECRYPT, "AccessKey", "access_token")
+SEAL_GRANT, OPEN_GRANT = (NEW_KEY, "GrantKey", "grant"), (DECRYPT, "GrantKey", "grant")
+SEAL_FLOW, OPEN_FLOW = (NEW_KEY, "GrantKey", "flow"), (DECRYPT, "GrantKey", "flow")
+
+
+@pytest.fixture
+def template() -> Template:
+    return transformed()
+
+
+def statement(template: Template, function: str, action: str) -> dict[str, Any]:
+    role = role_of(template, function)
+    return next(each for name, each in role_statements(template) if name == role and action in listed(each["Action"]))
+
+
+def actions_on(template: Template, function: str, resource: str) -> set[str]:
+    role = role_of(template, function)
+    return {
+        action
+        for name, each in role_statements(template)
+        if name == role
+        and f'"{resource}"' in json.dumps(each["Resource"]).replace(f"${{{resource}.Arn}}", f'"{resource}"')
+        for action in listed(each["Action"])
+    }
+
+
+def test_every_function_has_a_role_of_its_own(template: Template) -> None:
+    assert len({role_of(template, function) for function in FUNCTIONS}) == len(FUNCTIONS)
+
+
+def test_no_role_holds_a_policy_of_somebody_else(template: Template) -> None:
+    assert managed_policies(template) == []
+
+
+def test_nothing_is_allowed_by_a_wildcard(template: Template) -> None:
+    assert wide_statements(template) == []
+
+
+def test_every_use_of_a_key_names_the_field_it_is_for(template: Template) -> None:
+    assert keys_used_without_a_field(template) == []
+
+
+def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> None:
+    uses = key_uses(template)
+    assert {function: uses.get(role_of(template, function), set()) for function in FUNCTIONS} == {
+        "AuthorizeFunction": {SEAL_FLOW},
+        "CallbackFunction": {SEAL_FLOW, OPEN_FLOW, SEAL_GRANT, SEAL_ACCESS_TOKEN},
+        "ManageFunction": {OPEN_FLOW, SEAL_GRANT, SEAL_ACCESS_TOKEN, OPEN_ACCESS_TOKEN},
+        "RefreshDispatchFunction": set(),
+        "RefreshFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
+        "TicketsFunction": {OPEN_ACCESS_TOKEN},
+    }
+
+
+def test_only_the_refresh_function_can_open_a_grant(template: Template) -> None:
+    able = {
+        role for role, uses in key_uses(template).items() if OPEN_GRANT in uses or (DECRYPT, "GrantKey", "any") in uses
+    }
+    assert able == {role_of(template, "RefreshFunction")}
+
+
+def test_a_consumer_reads_everything_of_a_connection_but_its_grant(template: Template) -> None:
+    condition = statement(template, "TicketsFunction", "dynamodb:GetItem")["Condition"]
+    attributes = condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+    assert "access_token" in attributes
+    assert "grant" not in attributes
+    assert condition["Null"] == {"dynamodb:Attributes": "false"}
+    assert condition["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+
+
+def test_the_dispatcher_can_mark_a_connection_as_sent_and_write_nothing_else(template: Template) -> None:
+    condition = statement(template, "RefreshDispatchFunction", "dynamodb:UpdateItem")["Condition"]
+    assert set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]) == {
+        "tenant", "connection", "gen", "due_at", "enqueued_until",
+    }  # fmt: skip
+    assert actions_on(template, "RefreshDispatchFunction", "ConnectionsTable") == {
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+    }
+
+
+def test_only_functions_that_redeem_or_refresh_read_client_secrets(template: Template) -> None:
+    able = {
+        role
+        for role, each in role_statements(template)
+        if "secretsmanager:GetSecretValue" in each["Action"] and "/integrations/*" in json.dumps(each["Resource"])
+    }
+    assert able == {role_of(template, f"{name}Function") for name in ("Callback", "Manage", "Refresh")}
+
+
+def test_no_function_deletes_or_replaces_a_connection(template: Template) -> None:
+    written = {action for function in FUNCTIONS for action in actions_on(template, function, "ConnectionsTable")}
+    assert written == {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_told_of_exactly_what_its_role_lets_it_use(template: Template, function: str) -> None:
+    things = {
+        name
+        for kind in ("AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::SQS::Queue")
+        for name in resources(template, kind)
+    }
+    told = {name for name in things if f'"{name}"' in json.dumps(environment(template, function))}
+    polled = {"RefreshQueue"} if function == "RefreshFunction" else set()
+    assert told | polled == {name for name in things if actions_on(template, function, name)}
+
+
+def test_the_schedule_can_start_the_dispatcher_alone_and_only_for_this_account(template: Template) -> None:
+    trust = template["Resources"]["ScheduleRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust[0]["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
+    [allowed] = [each for name, each in role_statements(template) if name == "ScheduleRole"]
+    assert allowed["Resource"] == {"Fn::GetAtt": ["RefreshDispatchFunction", "Arn"]}
+
+
+def widen_action(template: Template) -> None:
+    statement(template, "TicketsFunction", "dynamodb:GetItem")["Action"] = "dynamodb:*"
+
+
+def widen_resource(template: Template) -> None:
+    statement(template, "RefreshFunction", "dynamodb:UpdateItem")["Resource"] = "*"
+
+
+def drop_condition(template: Template) -> None:
+    del statement(template, "CallbackFunction", DECRYPT)["Condition"]
+
+
+def loosen_condition(template: Template) -> None:
+    statement(template, "ManageFunction", DECRYPT)["Condition"] = {
+        "StringEqualsIfExists": {"kms:EncryptionContext:field": "flow"}
+    }
+
+
+def open_the_key(template: Template) -> None:
+    for each in template["Resources"]["GrantKey"]["Properties"]["KeyPolicy"]["Statement"]:
+        each.pop("Condition", None)
+
+
+def attach_a_managed_policy(template: Template) -> None:
+    role = template["Resources"]["RefreshFunctionRole"]["Properties"]
+    role["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"]
+
+
+@pytest.mark.parametrize(
+    ("weaken", "check", "finding"),
+    [
+        (widen_action, wide_statements, "TicketsFunctionRole allows dynamodb:*"),
+        (widen_resource, wide_statements, "on every resource"),
+        (drop_condition, keys_used_without_a_field, "CallbackFunctionRole uses kms:Decrypt"),
+        (loosen_condition, keys_used_without_a_field, "ManageFunctionRole uses kms:Decrypt"),
+        (open_the_key, keys_used_without_a_field, "GrantKey uses"),
+        (attach_a_managed_policy, managed_policies, "RefreshFunctionRole"),
+    ],
+)
+def test_a_weakened_role_is_found(
+    template: Template,
+    weaken: Callable[[Template], None],
+    check: Callable[[Template], list[str]],
+    finding: str,
+) -> None:
+    weaken(template)
+    assert any(finding in found for found in check(template))
