@@ -1,0 +1,40 @@
+"""An example consumer: reads a tenant's HubSpot tickets, page by page, with `requests` and the layer alone."""
+
+import os
+from typing import Any
+
+import requests
+
+from consentry import ConsentryError, Vault
+
+FAILURES = {
+    403: {"error": "forbidden", "message": "HubSpot refuses: the user who connected it needs permission for tickets."},
+    429: {"error": "rate_limited", "message": "HubSpot has had too many requests; try again in 10 seconds."},
+}
+vault = Vault()  # does nothing until the first token
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no .netrc or proxy of this machine has a say
+            session.auth = vault.auth(event.get("tenant", ""), event.get("integration", "hubspot-ticketing"))
+            return read(session, os.environ["HUBSPOT_API_BASE"], event.get("limit", 100))
+    except ConsentryError as error:
+        return {"error": error.code, "message": error.public}
+    except (requests.RequestException, LookupError, TypeError, AttributeError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        return FAILURES.get(status, {"error": "provider_error", "message": f"No usable answer (HTTP status {status})."})
+
+
+def read(session: requests.Session, base: str, limit: int) -> dict[str, Any]:
+    tickets, pages, query = list[dict[str, Any]](), 0, {"limit": str(limit), "properties": "subject,hs_pipeline_stage"}
+    while not pages or query["after"]:  # the function's timeout ends what a provider never would
+        answer = session.get(f"{base}/crm/v3/objects/tickets", params=query, timeout=10, allow_redirects=False)
+        answer.raise_for_status()
+        page, pages = answer.json(), pages + 1
+        for each in page["results"]:
+            subject, stage = map(each["properties"].get, ("subject", "hs_pipeline_stage"))
+            tickets.append({"id": each["id"], "subject": subject, "stage": stage, "created_at": each["createdAt"]})
+        query["after"] = page.get("paging", {}).get("next", {}).get("after", "")
+    return {"tickets": tickets, "pages": pages}
