@@ -1,0 +1,37 @@
+"""The one account of the local stack: where its AWS endpoint is, and how to sign for it."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from dev.signatures import Verifier
+
+REGION: Final = "eu-central-1"
+ACCESS_KEY_ID: Final = "LOCALSTACKEXAMPLE"
+
+type Client = Any  # boto3 makes its clients at run time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The secret access key is made anew for every run."""
+
+    endpoint: str
+    region: str = REGION
+    access_key_id: str = ACCESS_KEY_ID
+    secret_access_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
+
+    def client(self, service: str) -> Client:
+        session: Any = boto3.session.Session(
+            aws_access_key_id=self.access_key_id,
+            aws_secret_access_key=self.secret_access_key,
+            region_name=self.region,
+        )
+        config = Config(max_pool_connections=32, proxies={})
+        return session.client(service, endpoint_url=self.endpoint, config=config)
+
+    def verifier(self) -> Verifier:
+        return Verifier(access_key_id=self.access_key_id, secret_access_key=self.secret_access_key, region=self.region)

@@ -1,0 +1,85 @@
+"""The AWS endpoint of the local stack: moto's server, plus Lambda Invoke handed to the local functions.
+
+`python -m dev.backend --port N --functions PORT`: PORT is where the runner takes invocations.
+"""
+
+import argparse
+import http.client
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+INVOKE: Final = "/2015-03-31/functions/"
+LOCAL: Final = "/_local/"
+PASSED_ON: Final = ("X-Amz-Invocation-Type", "Content-Type")
+PASSED_BACK: Final = ("content-type", "x-amz-function-error", "x-amzn-errortype", "x-amzn-requestid")
+
+type Environ = dict[str, Any]
+type StartResponse = Callable[[str, list[tuple[str, str]]], object]
+type Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+def serialised(application: Application) -> Application:
+    """DynamoDB calls one at a time: moto loses writes that race."""
+    turn = threading.Lock()
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not str(environ.get("HTTP_X_AMZ_TARGET", "")).startswith("DynamoDB"):
+            return application(environ, start_response)
+        with turn:
+            return list(application(environ, start_response))
+
+    return call
+
+
+def with_functions(application: Application, port: int) -> Application:
+    """Lambda's Invoke, and the runner's own `/_local/` paths, go to the runner on loopback `port`."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = str(environ["PATH_INFO"])
+        if path.startswith(LOCAL) or (path.startswith(INVOKE) and path.endswith("/invocations")):
+            return _pass_on(environ, start_response, port)
+        return application(environ, start_response)
+
+    return call
+
+
+def _pass_on(environ: Environ, start_response: StartResponse, port: int) -> Iterable[bytes]:
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    headers = {name: str(environ.get("HTTP_" + name.upper().replace("-", "_"), "")) for name in PASSED_ON}
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    try:
+        connection.request(environ["REQUEST_METHOD"], environ["PATH_INFO"], body, headers)
+        answer = connection.getresponse()
+        payload = answer.read()
+    finally:
+        connection.close()
+    back = [(name, value) for name, value in answer.getheaders() if name.lower() in PASSED_BACK]
+    start_response(f"{answer.status} {answer.reason}", back)
+    return [payload]
+
+
+class _Handler(MotoRequestHandler):
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """One line per request would bury what matters."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m dev.backend")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--functions", type=int, required=True)
+    arguments = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    moto: Application = DomainDispatcherApplication(create_backend_app)
+    application = with_functions(serialised(moto), arguments.functions)
+    make_server("127.0.0.1", arguments.port, application, threaded=True, request_handler=_Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

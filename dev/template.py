@@ -1,0 +1,115 @@
+"""Reads a SAM template and turns it into plain CloudFormation with AWS's own translator."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from dev.intrinsics import Resolver
+from dev.mistakes import Mistake
+
+LOCAL_CODE: Final = "s3://local/"
+CODE_PROPERTIES: Final = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A resource as it stands in the transformed template; intrinsics are not resolved yet."""
+
+    logical_id: str
+    type: str
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A transformed template: resources whose condition holds, and the resolver of their values.
+
+    `layers` maps the logical ids of layers with a makefile build to their source folders.
+    """
+
+    resources: Mapping[str, Resource]
+    resolver: Resolver
+    layers: Mapping[str, Path]
+
+    def of_type(self, *types: str) -> Iterator[Resource]:
+        return (resource for resource in self.resources.values() if resource.type in types)
+
+
+def load(path: Path, given: Mapping[str, str], pseudo: Mapping[str, object]) -> Template:
+    """Transform the template at `path` with those of the `given` parameters that it declares."""
+    source = _read(path)
+    layers = dict(_layers(source, path.parent))
+    parameters = _parameters(source, given)
+    _mark_code(source)
+    try:
+        transformed = transform(source, dict(parameters), _NoManagedPolicies())
+    except InvalidDocumentException as wrong:
+        raise Mistake(*(f"{path.name}: {cause.message}" for cause in wrong.causes)) from wrong
+    resolver = Resolver(transformed, parameters, pseudo)
+    resources = {
+        logical_id: Resource(logical_id=logical_id, type=raw["Type"], properties=raw.get("Properties") or {})
+        for logical_id, raw in transformed["Resources"].items()
+        if "Condition" not in raw or resolver.condition(raw["Condition"])
+    }
+    return Template(resources=resources, resolver=resolver, layers=layers)
+
+
+def code_folder(code: Mapping[str, str], root: Path) -> Path:
+    """Return the folder that a function's resolved `Code` was in before the transformation."""
+    return (root / code["S3Key"]).resolve()
+
+
+class _NoManagedPolicies:
+    """The translator's map of managed policies: roles do not matter on this machine."""
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        source = yaml_parse(path.read_text())
+    except yaml.YAMLError as wrong:
+        raise Mistake(f"{path.name} is not YAML: {' '.join(str(wrong).split())}") from wrong
+    if not isinstance(source, dict) or not isinstance(source.get("Resources"), dict):
+        raise Mistake(f"{path.name} is not a template: it has no Resources")
+    plain: dict[str, Any] = json.loads(json.dumps(source, default=str))
+    return plain
+
+
+def _parameters(source: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, declared in (source.get("Parameters") or {}).items():
+        value = given.get(name, declared.get("Default"))
+        if value is None:
+            raise Mistake(f"template: the parameter {name} needs a default to run locally")
+        listed = str(declared.get("Type", "String")).startswith(("CommaDelimitedList", "List<"))
+        values[name] = str(value).split(",") if listed else str(value)
+    return values
+
+
+def _layers(source: Mapping[str, Any], root: Path) -> Iterator[tuple[str, Path]]:
+    for logical_id, raw in source["Resources"].items():
+        if raw.get("Type") == "AWS::Serverless::LayerVersion":
+            if (raw.get("Metadata") or {}).get("BuildMethod") != "makefile":
+                raise Mistake(f"template: the layer {logical_id} needs BuildMethod: makefile to run locally")
+            yield logical_id, (root / raw["Properties"]["ContentUri"]).resolve()
+
+
+def _mark_code(source: dict[str, Any]) -> None:
+    """The translator wants code in S3, as it is after `sam package`; the key remembers the folder."""
+    defaults = (source.get("Globals") or {}).get("Function") or {}
+    if "CodeUri" in defaults:
+        defaults["CodeUri"] = LOCAL_CODE + str(defaults["CodeUri"]).removeprefix("./")
+    for raw in source["Resources"].values():
+        name = CODE_PROPERTIES.get(raw.get("Type", ""))
+        properties = raw.get("Properties") or {}
+        if name and name in properties:
+            properties[name] = LOCAL_CODE + str(properties[name]).removeprefix("./")
