@@ -1,0 +1,176 @@
+"""The table `connections` in DynamoDB: the conditions of the refresh protocol stand here, and only here.
+
+Lease and intent are one conditional update; a commit is fenced by lineage (`gen`), not by the lease, so that a worker
+that overslept its lease can still save a token nobody else replaced. See `docs/refresh.md`.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from consentry.aws.dynamodb import Refused, Update, apply, from_item, storage_errors, to_item
+from consentry.model import RECORD_VERSION, Connection, ConnectionKey, Grant, Status
+from consentry.ports import TABLE_UNAVAILABLE, Commit, CommitOutcome, Due, Failure, Lease, RefreshHint
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SHARDS: Final = 8
+_LEASE: Final = ("lease_owner", "lease_until")
+_INTENT: Final = ("pend_gen", "pend_at")
+_DUE: Final = ("due_shard", "due_at", "enqueued_until")
+_TROUBLE: Final = ("last_error", "next_try_at", "status_cause", "attention", "attention_since")
+
+
+def shard_of(key: ConnectionKey) -> int:
+    """Spread connections over the due index, the same connection always in the same shard."""
+    return zlib.crc32(f"{key.tenant}/{key.sort_key}".encode()) % SHARDS
+
+
+def _key(key: ConnectionKey) -> dict[str, str]:
+    return {"tenant": key.tenant, "connection": key.sort_key}
+
+
+def connection_from(item: Mapping[str, Any]) -> Connection:
+    plain = {name: item[name] for name in _PLAIN if name in item}
+    return Connection(
+        key=ConnectionKey.from_sort_key(item["tenant"], item["connection"]),
+        grant_type=Grant(item["grant_type"]),
+        status=Status(item["status"]),
+        scopes=tuple(item.get("scopes", ())),
+        **plain,
+    )
+
+
+_PLAIN: Final = tuple(
+    name for name in Connection.__dataclass_fields__ if name not in {"key", "grant_type", "status", "scopes"}
+)
+
+
+class DynamoConnections:
+    """`ports.Connections` and `ports.DueIndex` on a boto3 DynamoDB client."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self, key: ConnectionKey) -> Connection | None:
+        with storage_errors("read connection", TABLE_UNAVAILABLE):
+            answer = self._client.get_item(TableName=self._table, Key=to_item(_key(key)), ConsistentRead=True)
+        return connection_from(from_item(answer["Item"])) if "Item" in answer else None
+
+    def of_tenant(self, tenant: str) -> Sequence[Connection]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="tenant = :tenant",
+            ExpressionAttributeValues=to_item({":tenant": tenant}),
+        )
+        with storage_errors("list connections"):
+            return [connection_from(from_item(item)) for page in pages for item in page["Items"]]
+
+    def take_lease(self, key: ConnectionKey, lease: Lease) -> Connection | None:
+        update = Update()
+        update.set(
+            {"lease_owner": lease.owner, "lease_until": lease.until, "pend_gen": lease.gen, "pend_at": lease.now}
+        )
+        # Whoever takes the lease has the message in hand: the next one may follow as soon as it is due.
+        update.set({"due_shard": shard_of(key), "due_at": lease.due_at}).remove(["enqueued_until"])
+        gen, pend_gen = update.name("gen"), update.name("pend_gen")
+        update.require(
+            update.equal("gen", lease.gen),
+            update.equal("epoch", lease.epoch),
+            update.equal("status", Status.ACTIVE.value),
+            f"attribute_not_exists({pend_gen}) OR {pend_gen} <> {gen}"
+            f" OR {update.name('pend_at')} < {update.value(lease.settled_before)}",
+            f"attribute_not_exists({update.name('lease_until')})"
+            f" OR {update.name('lease_until')} < {update.value(lease.now)}",
+        )
+        request = update.request(self._table, _key(key)) | {"ReturnValues": "ALL_OLD"}
+        try:
+            return connection_from(apply(self._client.update_item, request, "take lease"))
+        except Refused as refused:
+            # A retried call whose first answer was lost finds its own lease. What stood before is then unknown, so
+            # the record counts as in doubt: pessimistic, and never wrong.
+            if refused.item.get("lease_owner") == lease.owner:
+                return connection_from(refused.item)
+            return None
+
+    def commit(self, commit: Commit) -> CommitOutcome:
+        update = Update()
+        update.set(
+            {**commit.set_attributes, "gen": commit.expected_gen + 1, "epoch": commit.epoch, "v": RECORD_VERSION}
+        )
+        update.set({"commit_id": commit.commit_id, "status": commit.status.value, "failures": 0})
+        due_at = commit.set_attributes.get("due_at")
+        update.set({} if due_at is None else {"due_shard": shard_of(commit.key)})
+        ended = _LEASE + _INTENT + _TROUBLE + (_DUE if due_at is None else ("enqueued_until",)) + commit.remove
+        update.remove([name for name in ended if name not in commit.set_attributes])
+        if commit.expected_gen == 0:
+            update.require(f"attribute_not_exists({update.name('tenant')})")
+        else:
+            deleting = f"{update.name('status')} <> {update.value(Status.DELETING.value)}"
+            update.require(
+                update.equal("gen", commit.expected_gen), update.equal("epoch", commit.expected_epoch), deleting
+            )
+        return self._apply_commit(update, commit)
+
+    def _apply_commit(self, update: Update, commit: Commit) -> CommitOutcome:
+        try:
+            apply(self._client.update_item, update.request(self._table, _key(commit.key)), "commit tokens")
+        except Refused as refused:
+            if refused.item.get("commit_id") == commit.commit_id:
+                return CommitOutcome.COMMITTED
+            deleting = refused.item.get("status") == Status.DELETING or not refused.item
+            return CommitOutcome.DELETING if deleting else CommitOutcome.SUPERSEDED
+        return CommitOutcome.COMMITTED
+
+    def record_failure(self, key: ConnectionKey, failure: Failure) -> bool:
+        update = Update()
+        update.set({"last_error": failure.error, "failures": failure.failures})
+        if failure.status is Status.ACTIVE:
+            due = {"next_try_at": failure.next_try_at, "due_at": failure.next_try_at, "due_shard": shard_of(key)}
+            update.set(due).remove([*_LEASE, "enqueued_until", *(_INTENT if failure.answered else ())])
+        else:
+            update.set({"status": failure.status.value, "status_cause": failure.cause})
+            update.set({"attention": failure.status.value, "attention_since": failure.now})
+            update.remove([*_LEASE, *_DUE, "next_try_at"])
+        update.require(
+            update.equal("gen", failure.gen),
+            update.equal("epoch", failure.epoch),
+            update.equal("lease_owner", failure.owner),
+            update.equal("status", Status.ACTIVE.value),
+        )
+        try:
+            apply(self._client.update_item, update.request(self._table, _key(key)), "record failure")
+        except Refused:
+            return False
+        return True
+
+    def due(self, shard: int, *, now: int, limit: int) -> Sequence[Due]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+            FilterExpression="attribute_not_exists(enqueued_until) OR enqueued_until < :now",
+            ExpressionAttributeValues=to_item({":shard": shard, ":now": now}),
+            PaginationConfig={"PageSize": limit},
+        )
+        with storage_errors("query due"):
+            items = islice((item for page in pages for item in page["Items"]), limit)
+            return [_due_from(from_item(item)) for item in items]
+
+    def mark_enqueued(self, due: Due, *, until: int) -> None:
+        update = Update().set({"enqueued_until": until})
+        update.require(update.equal("gen", due.hint.gen), update.equal("due_at", due.due_at))
+        request = update.request(self._table, _key(due.hint.key))
+        del request["ReturnValuesOnConditionCheckFailure"]  # the dispatcher may not see the record, refused or not
+        try:
+            apply(self._client.update_item, request, "mark enqueued")
+        except Refused:
+            return
+
+
+def _due_from(item: Mapping[str, Any]) -> Due:
+    key = ConnectionKey.from_sort_key(item["tenant"], item["connection"])
+    return Due(RefreshHint(key, item["gen"]), item["due_at"])

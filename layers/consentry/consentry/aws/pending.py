@@ -1,0 +1,136 @@
+"""The table `pending` in DynamoDB: connect sessions, and the flows that begin from them.
+
+A flow is one item for each session and integration. Starting again overwrites its state, so the newest state wins by
+itself; a finished one stays until the session has ended, so that a session is used up once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from consentry.aws.dynamodb import Refused, Update, apply, from_item, storage_errors, to_item
+from consentry.model import Completion, Flow, FlowStatus, Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_AFTERLIFE_SECONDS: Final = 900  # a flow may outlive its session by ten minutes; the row outlives both
+_UNFINISHED: Final = (FlowStatus.STARTED, FlowStatus.CODE_RECEIVED, FlowStatus.EXCHANGING)
+
+
+def _session_item(session: Session) -> dict[str, object]:
+    plain = asdict(session)
+    return {**plain, "integrations": list(session.integrations), "completion": session.completion.value}
+
+
+def _session_from(item: Mapping[str, Any]) -> Session:
+    return Session(
+        **{
+            **item,
+            "integrations": tuple(item["integrations"]),
+            "scopes": tuple(item["scopes"]),
+            "completion": Completion(item["completion"]),
+        }
+    )
+
+
+class DynamoSessions:
+    """`ports.Sessions` on a boto3 DynamoDB client."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def create(self, session: Session) -> None:
+        item = {"id": f"session#{session.id}", "ttl": session.expires_at + _AFTERLIFE_SECONDS}
+        with storage_errors("create session"):
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item({**item, "session": _session_item(session)}),
+                ConditionExpression="attribute_not_exists(id)",
+            )
+
+    def session(self, session_id: str) -> Session | None:
+        item = self._get(f"session#{session_id}")
+        return _session_from(item["session"]) if item else None
+
+    def flow(self, session_id: str, integration: str) -> Flow | None:
+        item = self._get(_flow_id(session_id, integration))
+        return _flow_from(item) if item else None
+
+    def start(self, flow: Flow) -> bool:
+        update = Update().set(_flow_item(flow)).remove(["code", "handle_hashes", "parked_until", "outcome", "reissued"])
+        status = update.name("status")
+        taken = [update.value(each.value) for each in (FlowStatus.EXCHANGING, FlowStatus.DONE)]
+        update.require(f"attribute_not_exists({status}) OR NOT {status} IN ({', '.join(taken)})")
+        return self._apply(update, flow, "start flow")
+
+    def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int) -> bool:
+        update = Update().set({"status": FlowStatus.CODE_RECEIVED.value, "code": code, "parked_until": until})
+        update.set({"handle_hashes": [handle_hash]})
+        self._require(update, flow, FlowStatus.STARTED)
+        return self._apply(update, flow, "park code")
+
+    def reissue_handle(self, flow: Flow, *, handle_hash: str) -> bool:
+        update = Update().set({"reissued": True, "handle_hashes": [*flow.handle_hashes, handle_hash]})
+        self._require(update, flow, FlowStatus.CODE_RECEIVED)
+        update.require(f"attribute_not_exists({update.name('reissued')})")
+        return self._apply(update, flow, "reissue handle")
+
+    def claim(self, flow: Flow, *, expected: FlowStatus) -> bool:
+        update = Update().set({"status": FlowStatus.EXCHANGING.value}).remove(["code", "handle_hashes", "verifier"])
+        self._require(update, flow, expected)
+        return self._apply(update, flow, "claim flow")
+
+    def finish(self, flow: Flow, status: FlowStatus, outcome: str) -> bool:
+        update = Update().set({"status": status.value, "outcome": outcome})
+        update.remove(["code", "handle_hashes", "verifier"])
+        self._require(update, flow, *_UNFINISHED)
+        return self._apply(update, flow, "finish flow")
+
+    @staticmethod
+    def _require(update: Update, flow: Flow, *statuses: FlowStatus) -> None:
+        allowed = ", ".join(update.value(each.value) for each in statuses)
+        update.require(update.equal("state_hash", flow.state_hash), f"{update.name('status')} IN ({allowed})")
+
+    def _apply(self, update: Update, flow: Flow, what: str) -> bool:
+        request = update.request(self._table, {"id": _flow_id(flow.session.id, flow.integration)})
+        try:
+            apply(self._client.update_item, request, what)
+        except Refused:
+            return False
+        return True
+
+    def _get(self, item_id: str) -> dict[str, Any]:
+        with storage_errors("read pending"):
+            answer = self._client.get_item(TableName=self._table, Key=to_item({"id": item_id}), ConsistentRead=True)
+        return from_item(answer.get("Item", {}))
+
+
+def _flow_id(session_id: str, integration: str) -> str:
+    return f"flow#{session_id}#{integration}"
+
+
+_FLOW_PLAIN: Final = (
+    "integration", "provider", "client_id", "redirect_uri", "state_hash", "browser_hash", "expires_at", "verifier",
+)  # fmt: skip
+
+
+def _flow_item(flow: Flow) -> dict[str, object]:
+    return {
+        **{name: getattr(flow, name) for name in _FLOW_PLAIN},
+        "status": flow.status.value,
+        "scopes": list(flow.scopes),
+        "session": _session_item(flow.session),
+        "ttl": max(flow.session.expires_at, flow.expires_at) + _AFTERLIFE_SECONDS,
+    }
+
+
+def _flow_from(item: Mapping[str, Any]) -> Flow:
+    return Flow(
+        **{name: item[name] for name in (*_FLOW_PLAIN, "code", "parked_until", "outcome") if name in item},
+        session=_session_from(item["session"]),
+        status=FlowStatus(item["status"]),
+        scopes=tuple(item["scopes"]),
+        handle_hashes=tuple(item.get("handle_hashes", ())),
+    )

@@ -1,0 +1,48 @@
+"""Structured logs from an allow-list of fields, and the few metrics.
+
+Nothing is logged that is not named here: no URLs, no headers, no bodies, no exception texts of other libraries.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+ALLOWED: Final = frozenset({
+    "attempt", "cause", "code", "completion", "connection", "correlation_id", "count", "detail", "dispatched", "due",
+    "error", "fault", "gen", "grant_type", "host", "integration", "method", "next_try_at", "oldest_overdue_seconds",
+    "outcome", "provider", "remedy", "route", "session", "status", "tenant", "where",
+})  # fmt: skip
+type Level = Literal["info", "warning", "error", "critical"]
+_MAX_LENGTH: Final = 300
+NAMESPACE: Final = "Consentry"
+
+
+@cache
+def _logger() -> "Logger":
+    from aws_lambda_powertools import Logger  # noqa: PLC0415 - only where something is logged
+
+    return Logger(log_record_order=["level", "message"], location=None, utc=True)
+
+
+def record(message: str, fields: Mapping[str, object] | None = None, *, level: Level = "info") -> None:
+    """Write one line of JSON; fields outside the allow-list are dropped, long ones cut."""
+    kept = {
+        name: _short(value) for name, value in (fields or {}).items() if name in ALLOWED and value not in {"", None}
+    }
+    getattr(_logger(), level)(message, extra=kept)
+
+
+def _short(value: object) -> object:
+    return value if isinstance(value, (int, float)) else str(value)[:_MAX_LENGTH]
+
+
+def count(metric: str, *, value: float = 1, unit: str = "Count", **dimensions: str) -> None:
+    """Emit one metric in CloudWatch's embedded format. Dimensions are few and never a tenant."""
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415 - only where something is counted
+
+    with single_metric(name=metric, unit=MetricUnit(unit), value=value, namespace=NAMESPACE) as emitted:
+        for name, text in dimensions.items():
+            emitted.add_dimension(name=name, value=text)
