@@ -1,0 +1,89 @@
+"""Begin a consent: state, PKCE verifier and browser binding, then off to the provider."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from consentry.connect.tickets import Tickets, cookie_name, digest
+from consentry.errors import Conflict, Expired
+from consentry.model import Field, Flow, FlowStatus, Integration, Secret, Session
+from consentry.oauth.authorization import authorization_url
+from consentry.oauth.pkce import Verifier, challenge_s256
+from consentry.oauth.provider import Provider
+from consentry.ports import Catalogue, Clock, Envelopes, Integrations, Randomness, Sessions
+
+FLOW_SECONDS: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where to send the browser, and the cookie that binds the flow to it."""
+
+    location: str
+    cookie: str
+    binding: Secret = field(repr=False)
+
+
+def no_such_session() -> Expired:
+    """One answer for unknown, expired, used and foreign: nobody learns which."""
+    public = "This link is no longer valid. Go back to the application and start again."
+    return Expired(public, code="session_expired")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorize:
+    clock: Clock
+    randomness: Randomness
+    tickets: Tickets
+    sessions: Sessions
+    integrations: Integrations
+    catalogue: Catalogue
+    envelopes: Envelopes
+    base_url: str
+
+    def __call__(self, unverified_ticket: str, integration_id: str) -> Departure:
+        """Return the departure; raise `Expired` for any ticket that opens nothing, `Conflict` once it is used up."""
+        ticket = self.tickets.verify_ticket(unverified_ticket)
+        session = self.sessions.session(ticket.session_id) if ticket else None
+        if session is None or session.expires_at <= self.clock.now() or integration_id not in session.integrations:
+            raise no_such_session()
+        integration = self.integrations.integration(integration_id)
+        if integration is None:
+            raise no_such_session()
+        return self._depart(session, integration, self.catalogue.provider(integration.provider))
+
+    def _depart(self, session: Session, integration: Integration, provider: Provider) -> Departure:
+        state = self.tickets.state(session.id, integration.id, self.randomness.token())
+        binding, verifier = Secret(self.randomness.token()), Verifier.from_random(self.randomness.token())
+        scopes = session.scopes or integration.scopes or _default_scopes(provider)
+        flow = Flow(
+            session=session,
+            integration=integration.id,
+            status=FlowStatus.STARTED,
+            provider=provider.id,
+            client_id=integration.client_id,
+            redirect_uri=f"{self.base_url}/callback/{integration.id}",
+            scopes=scopes,
+            state_hash=digest(state),
+            browser_hash=digest(binding.reveal()),
+            expires_at=self.clock.now() + FLOW_SECONDS,
+        )
+        sealing_key = self.envelopes.sealing_key(flow.key.encryption_context(Field.FLOW))
+        if not self.sessions.start(replace(flow, verifier=sealing_key.seal(verifier.secret))):
+            raise Conflict(
+                "This connection is being made already, or was made with this link. Go back to the application.",
+                code="session_used",
+            )
+        location = authorization_url(
+            provider,
+            client_id=flow.client_id,
+            redirect_uri=flow.redirect_uri,
+            state=state,
+            scopes=scopes,
+            optional_scopes=integration.optional_scopes,
+            code_challenge=challenge_s256(verifier),
+        )
+        return Departure(location, cookie_name(flow.state_hash), binding)
+
+
+def _default_scopes(provider: Provider) -> tuple[str, ...]:
+    return provider.authorization.default_scopes if provider.authorization else ()

@@ -1,0 +1,117 @@
+"""Receive the provider's answer: check it, claim the flow once, and park the code (or, `direct`, redeem it).
+
+MAC and cookie come first and cost no call; the issuer is checked before code or error is used (RFC 9207 section 2.4);
+the claim is one conditional write, before any request goes out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from consentry.connect.authorize import no_such_session
+from consentry.connect.exchange import ExchangeCode
+from consentry.connect.tickets import Tickets, VerifiedState, digest, same
+from consentry.errors import Conflict, Forbidden, InvalidRequest
+from consentry.model import Completion, Connection, Field, Flow, FlowStatus, Secret
+from consentry.oauth.authorization import authorization_endpoint
+from consentry.oauth.callback import (
+    AuthorizationCode,
+    AuthorizationDenied,
+    StateHash,
+    UnverifiedCallback,
+    parse_callback,
+    validate_callback,
+)
+from consentry.oauth.pkce import Verifier
+from consentry.ports import Catalogue, Clock, Envelopes, Randomness, Sessions
+
+PARKED_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """What came of a callback. Exactly one of `handle` (confirm), `connection` (direct) and `denied` says it."""
+
+    flow: Flow
+    cookie: str
+    handle: Secret | None = field(default=None, repr=False)
+    connection: Connection | None = None
+    denied: str = ""
+
+
+def already_used() -> Conflict:
+    public = "This consent was received already. Go back to the application to see the connection."
+    return Conflict(public, code="already_received")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveCallback:
+    clock: Clock
+    randomness: Randomness
+    tickets: Tickets
+    sessions: Sessions
+    catalogue: Catalogue
+    envelopes: Envelopes
+    exchange: ExchangeCode
+
+    def __call__(self, integration: str, raw_query: str, cookies: Mapping[str, str]) -> Arrived:
+        """Raise `Expired` for a state that opens nothing, `Forbidden` for another browser, `Conflict` once used."""
+        unverified = parse_callback(raw_query)
+        state = self.tickets.verify_state(unverified.state, integration)
+        if state is None:
+            raise no_such_session()
+        flow = self._flow(state, cookies)
+        answer = self._validated(flow, unverified)
+        if isinstance(answer, AuthorizationDenied):
+            if not self.sessions.finish(flow, FlowStatus.FAILED, answer.error):
+                raise already_used()
+            return Arrived(flow=flow, cookie=state.cookie_name, denied=answer.error)
+        if flow.session.completion is Completion.DIRECT:
+            return Arrived(flow=flow, cookie=state.cookie_name, connection=self._redeem(flow, answer))
+        return Arrived(flow=flow, cookie=state.cookie_name, handle=self._park(flow, answer))
+
+    def _flow(self, state: VerifiedState, cookies: Mapping[str, str]) -> Flow:
+        binding = cookies.get(state.cookie_name, "")
+        if not binding:
+            raise _other_browser()
+        flow = self.sessions.flow(state.session_id, state.integration)
+        if flow is None or not same(flow.state_hash, state.state_hash) or flow.expires_at <= self.clock.now():
+            raise no_such_session()
+        if not same(flow.browser_hash, digest(binding)):
+            raise _other_browser()
+        if flow.status in {FlowStatus.EXCHANGING, FlowStatus.DONE, FlowStatus.FAILED}:
+            raise already_used()
+        return flow
+
+    def _validated(self, flow: Flow, unverified: UnverifiedCallback) -> AuthorizationCode | AuthorizationDenied:
+        endpoint = authorization_endpoint(self.catalogue.provider(flow.provider))
+        try:
+            return validate_callback(unverified, authorization=endpoint, expected_state=StateHash(flow.state_hash))
+        except InvalidRequest as error:
+            self.sessions.finish(flow, FlowStatus.FAILED, error.code)
+            raise
+
+    def _park(self, flow: Flow, answer: AuthorizationCode) -> Secret:
+        handle = Secret(f"{flow.integration}.{self.randomness.token()}")
+        handle_hash = digest(handle.reveal())
+        if flow.status is FlowStatus.CODE_RECEIVED:
+            # The browser reloaded, perhaps because it never saw the first redirect.
+            if self.clock.now() < flow.parked_until and self.sessions.reissue_handle(flow, handle_hash=handle_hash):
+                return handle
+            raise already_used()
+        code = self.envelopes.sealing_key(flow.key.encryption_context(Field.FLOW)).seal(answer.code)
+        until = self.clock.now() + PARKED_SECONDS
+        if not self.sessions.park(flow, code=code, handle_hash=handle_hash, until=until):
+            raise already_used()
+        return handle
+
+    def _redeem(self, flow: Flow, answer: AuthorizationCode) -> Connection:
+        verifier = self.envelopes.open(flow.verifier, flow.key.encryption_context(Field.FLOW))
+        if not self.sessions.claim(flow, expected=FlowStatus.STARTED):
+            raise already_used()
+        return self.exchange(flow, answer, Verifier.from_random(verifier.reveal()))
+
+
+def _other_browser() -> Forbidden:
+    public = "This consent was begun in another browser. Open the application there and start connecting again."
+    return Forbidden(public, code="other_browser")

@@ -1,0 +1,108 @@
+"""Connect with credentials that a customer entered: they must mint a token before they are stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from consentry.connect.exchange import EXCHANGE_SECONDS, exchange_failed
+from consentry.connect.store import Arrival, StoreTokens
+from consentry.errors import InvalidRequest, NotFound, ProviderTrouble
+from consentry.model import Connection, ConnectionKey, Grant, Integration, Metadata, Secret
+from consentry.oauth.provider import CredentialInput, Provider
+from consentry.oauth.token_answer import parse_token_answer
+from consentry.oauth.token_request import client_credentials_request
+from consentry.oauth.wire import GrantType, TokenGrant, TokenRequestFailed
+from consentry.ports import Catalogue, Clock, Integrations, NotDelivered, TokenEndpointClient, Undetermined
+
+_KNOWN: Final = frozenset({"inputs", "label", "description"})
+_MAX_TEXT: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectWithCredentials:
+    clock: Clock
+    integrations: Integrations
+    catalogue: Catalogue
+    provider_client: TokenEndpointClient
+    store: StoreTokens
+
+    def __call__(self, key: ConnectionKey, body: Mapping[str, object]) -> Connection:
+        """Raise `InvalidRequest` naming the wrong input, or with `credential_rejected`; nothing is stored then."""
+        integration, provider = self._integration(key)
+        inputs = _inputs(provider, body)
+        texts = {name: _text(body, name) for name in ("label", "description") if name in body}
+        before = self.store.connections.read(key)
+        keys = self.store.sealing_keys(key)
+        tokens = self._mint(provider, inputs)
+        arrival = Arrival(
+            key=key,
+            provider=provider,
+            grant_type=Grant.CLIENT_CREDENTIALS,
+            client_id=inputs["client_id"].reveal(),
+            tokens=tokens,
+            account=tokens.account,
+            metadata={**tokens.metadata, **_metadata(provider, inputs)},
+            requested_scopes=integration.scopes,
+            credentials=inputs,
+            texts=texts,
+        )
+        return self.store(arrival, keys, before)
+
+    def _integration(self, key: ConnectionKey) -> tuple[Integration, Provider]:
+        integration = self.integrations.integration(key.integration)
+        if integration is None:
+            raise NotFound(
+                f"there is no integration {key.integration!r}; see GET /integrations", code="unknown_integration"
+            )
+        provider = self.catalogue.provider(integration.provider)
+        if provider.grant is not Grant.CLIENT_CREDENTIALS:
+            raise InvalidRequest(
+                f"{provider.name} is connected by consent: create a session instead", code="needs_consent"
+            )
+        return integration, provider
+
+    def _mint(self, provider: Provider, inputs: Mapping[str, Secret]) -> TokenGrant:
+        request = client_credentials_request(provider, inputs)
+        try:
+            answer = self.provider_client.send(request, deadline_seconds=EXCHANGE_SECONDS)
+            return parse_token_answer(provider, answer, grant=GrantType.CLIENT_CREDENTIALS, now=self.clock.now())
+        except (NotDelivered, Undetermined) as error:
+            public = f"{provider.name} did not answer, so the credentials were not stored. Try again in a few minutes."
+            raise ProviderTrouble(public, code="provider_silent", detail=f"{request.host}: {error}") from None
+        except TokenRequestFailed as error:
+            raise exchange_failed(provider, error) from None
+
+
+def _inputs(provider: Provider, body: Mapping[str, object]) -> dict[str, Secret]:
+    given = body.get("inputs")
+    if set(body) - _KNOWN or not isinstance(given, dict):
+        raise InvalidRequest('the body must be {"inputs": {...}, "label": "...", "description": "..."}')
+    known = {each.name: each for each in provider.credential_inputs}
+    if unknown := sorted(set(given) - set(known)):
+        raise InvalidRequest(f"unknown input {unknown[0][:40]!r}; {provider.name} wants {', '.join(known)}")
+    checked = {name: _checked(wanted, given.get(name)) for name, wanted in known.items()}
+    return {name: secret for name, secret in checked.items() if secret}
+
+
+def _checked(wanted: CredentialInput, value: object) -> Secret:
+    if (value is None or value == "") and not wanted.required:
+        return Secret("")
+    if isinstance(value, str) and 0 < len(value) <= wanted.max_length and value.isprintable():
+        return Secret(value.strip())
+    raise InvalidRequest(
+        f"{wanted.name} ({wanted.label}) must be a text of 1 to {wanted.max_length} printable characters",
+        code="invalid_input",
+    )
+
+
+def _metadata(provider: Provider, inputs: Mapping[str, Secret]) -> Metadata:
+    """Keep those inputs that are not secret and that readers need, such as a site id."""
+    wanted = {each.name for each in provider.credential_inputs if each.metadata and not each.secret}
+    return {name: secret.reveal() for name, secret in inputs.items() if name in wanted}
+
+
+def _text(body: Mapping[str, object], field: str) -> str:
+    value = body[field]
+    if isinstance(value, str) and len(value) <= _MAX_TEXT and value.replace("\n", "").isprintable():
+        return value
+    raise InvalidRequest(f"{field} must be a text of at most {_MAX_TEXT} printable characters")

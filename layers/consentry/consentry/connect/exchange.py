@@ -1,0 +1,117 @@
+"""Redeem an authorization code and store what it brings: everything fallible comes before the one request.
+
+The old tokens of a reconnected connection stay until the new ones are committed, and another account is refused
+unless the session allows it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from consentry.connect.store import Arrival, StoreTokens
+from consentry.errors import ConsentryError, InvalidRequest, Misconfigured, ProviderTrouble
+from consentry.model import Connection, Flow, FlowStatus, Grant, Metadata
+from consentry.oauth.callback import AuthorizationCode
+from consentry.oauth.introspection import introspection_request, parse_introspection
+from consentry.oauth.pkce import Verifier
+from consentry.oauth.provider import Provider
+from consentry.oauth.token_answer import parse_token_answer
+from consentry.oauth.token_request import ClientIdentity, code_request
+from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequestFailed
+from consentry.ports import (
+    Catalogue,
+    ClientSecrets,
+    Clock,
+    NotDelivered,
+    Sessions,
+    TokenEndpointClient,
+    Undetermined,
+)
+
+EXCHANGE_SECONDS: Final = 12.0
+IDENTITY_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeCode:
+    """Turn a claimed flow and its code into a stored connection; the flow ends done or failed."""
+
+    clock: Clock
+    sessions: Sessions
+    catalogue: Catalogue
+    secrets: ClientSecrets
+    provider_client: TokenEndpointClient
+    store: StoreTokens
+
+    def __call__(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> Connection:
+        """Raise `ConsentryError` when no connection came of it; the flow then is failed with the error's code."""
+        try:
+            connection = self._exchange(flow, code, verifier)
+        except ConsentryError as error:
+            self.sessions.finish(flow, FlowStatus.FAILED, error.code)
+            raise
+        self.sessions.finish(flow, FlowStatus.DONE, connection.status.value)
+        return connection
+
+    def _exchange(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> Connection:
+        provider = self.catalogue.provider(flow.provider)
+        client = ClientIdentity(flow.client_id, self.secrets.client_secrets(flow.integration))
+        before = self.store.connections.read(flow.key)
+        keys = self.store.sealing_keys(flow.key)
+        tokens = self._redeem(provider, client, flow, code, verifier)
+        account, metadata = self._identity(provider, client, tokens)
+        arrival = Arrival(
+            key=flow.key,
+            provider=provider,
+            grant_type=Grant.AUTHORIZATION_CODE,
+            client_id=flow.client_id,
+            tokens=tokens,
+            account=account,
+            metadata=metadata,
+            requested_scopes=flow.scopes,
+            same_account=not flow.session.allow_account_change,
+        )
+        return self.store(arrival, keys, before)
+
+    def _redeem(
+        self, provider: Provider, client: ClientIdentity, flow: Flow, code: AuthorizationCode, verifier: Verifier
+    ) -> TokenGrant:
+        request = code_request(provider, client, code, flow.redirect_uri, verifier)
+        try:
+            answer = self.provider_client.send(request, deadline_seconds=EXCHANGE_SECONDS)
+            return parse_token_answer(provider, answer, grant=GrantType.CODE, now=self.clock.now())
+        except (NotDelivered, Undetermined) as error:
+            public = f"{provider.name} did not answer. Nothing was stored; start connecting again in a few minutes."
+            raise ProviderTrouble(public, code="provider_silent", detail=f"{request.host}: {error}") from None
+        except TokenRequestFailed as error:
+            raise exchange_failed(provider, error) from None
+
+    def _identity(self, provider: Provider, client: ClientIdentity, tokens: TokenGrant) -> tuple[str, Metadata]:
+        """Ask whose token it is where the token answer did not say; not knowing is no reason to lose a token."""
+        if tokens.account or provider.introspection is None:
+            return tokens.account, tokens.metadata
+        request = introspection_request(provider, client, tokens.access_token)
+        try:
+            found = parse_introspection(provider, self.provider_client.send(request, deadline_seconds=IDENTITY_SECONDS))
+        except (NotDelivered, Undetermined):
+            found = None
+        account, metadata = found or ("", {})
+        return account, {**tokens.metadata, **metadata}
+
+
+def exchange_failed(provider: Provider, error: TokenRequestFailed) -> ConsentryError:
+    """Return what to tell the person for a refused or failed token request."""
+    detail = f"{error.error} (HTTP {error.status})"
+    match error.kind:
+        case FailureClass.GONE:
+            public = f"{provider.name} no longer accepts this consent. Start connecting again."
+            return InvalidRequest(public, code="code_refused", detail=detail)
+        case FailureClass.CREDENTIAL_REJECTED:
+            public = f"{provider.name} does not accept these credentials. Check them and enter them again."
+            return InvalidRequest(public, code="credential_rejected", detail=detail)
+        case FailureClass.OPERATOR:
+            public = f"{provider.name} does not accept this application's registration. Its operator has to correct it."
+            return Misconfigured(public, code="client_refused", detail=detail)
+        case FailureClass.LATER | FailureClass.IN_DOUBT:
+            public = f"{provider.name} has trouble at the moment. Nothing was stored; try again in a few minutes."
+            wait = error.retry_after_seconds or 60
+            return ProviderTrouble(public, retry_after_seconds=wait, detail=detail)

@@ -1,0 +1,119 @@
+"""Create a connect session: what a tenant's user may connect, decided by the company's backend."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Never
+
+from consentry.connect.tickets import Tickets
+from consentry.errors import InvalidRequest, NotFound
+from consentry.model import DEFAULT_NAME, Completion, Grant, Session, identifier
+from consentry.ports import Catalogue, Clock, Integrations, Randomness, Sessions
+
+SESSION_SECONDS: Final = 1800
+_MAX_INTEGRATIONS: Final = 20
+_MAX_TEXT: Final = 256
+_KNOWN: Final = frozenset({
+    "user_ref", "integrations", "name", "scopes", "return_url", "completion", "allow_account_change", "language",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedSession:
+    """`ticket` is the secret that opens the session; it exists in this answer and nowhere else."""
+
+    session: Session
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSession:
+    clock: Clock
+    randomness: Randomness
+    tickets: Tickets
+    sessions: Sessions
+    integrations: Integrations
+    catalogue: Catalogue
+    return_urls: frozenset[str]
+
+    def __call__(self, tenant: str, wanted: Mapping[str, object]) -> CreatedSession:
+        """Raise `InvalidRequest` naming the field that is wrong, `NotFound` for an unknown integration."""
+        if unknown := sorted(set(wanted) - _KNOWN):
+            _refuse(f"unknown field {unknown[0][:40]!r}; known are {', '.join(sorted(_KNOWN))}")
+        ticket, session_id = self.tickets.ticket(self.randomness.token())
+        session = Session(
+            id=session_id,
+            tenant=identifier(tenant, "tenant"),
+            user_ref=_text(wanted, "user_ref"),
+            integrations=tuple(self._consentable(each) for each in _texts(wanted, "integrations", required=True)),
+            expires_at=self.clock.now() + SESSION_SECONDS,
+            name=identifier(wanted.get("name", DEFAULT_NAME), "name"),
+            scopes=_texts(wanted, "scopes"),
+            completion=_completion(wanted),
+            return_url=self._return_url(wanted),
+            allow_account_change=_yes_or_no(wanted, "allow_account_change"),
+            language=_language(wanted),
+        )
+        if session.completion is Completion.CONFIRM and not session.return_url:
+            _refuse('return_url is needed, because completion is "confirm": the person returns there with the handle')
+        self.sessions.create(session)
+        return CreatedSession(session, ticket)
+
+    def _consentable(self, integration_id: str) -> str:
+        integration = self.integrations.integration(identifier(integration_id, "integrations"))
+        if integration is None:
+            raise NotFound(
+                f"there is no integration {integration_id!r}; see GET /integrations", code="unknown_integration"
+            )
+        if self.catalogue.provider(integration.provider).grant is not Grant.AUTHORIZATION_CODE:
+            _refuse(f"{integration_id!r} has no consent page: PUT the customer's credentials to its connection instead")
+        return integration.id
+
+    def _return_url(self, wanted: Mapping[str, object]) -> str:
+        url = wanted.get("return_url", "")
+        if isinstance(url, str) and (not url or url in self.return_urls):
+            return url
+        return _refuse(
+            "return_url is not registered: it must equal one of the stack's ReturnUrls, character by character"
+        )
+
+
+def _refuse(message: str) -> Never:
+    raise InvalidRequest(message)
+
+
+def _text(wanted: Mapping[str, object], field: str) -> str:
+    value = wanted.get(field)
+    if isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and value.isprintable():
+        return value
+    return _refuse(f"{field} must be a text of 1 to {_MAX_TEXT} printable characters")
+
+
+def _texts(wanted: Mapping[str, object], field: str, *, required: bool = False) -> tuple[str, ...]:
+    values = wanted.get(field, [])
+    if isinstance(values, Sequence) and not isinstance(values, str) and len(values) <= _MAX_INTEGRATIONS:
+        texts = tuple(value for value in values if isinstance(value, str) and value and value.isprintable())
+        if len(texts) == len(values) and len(set(texts)) == len(texts) and (texts or not required):
+            return texts
+    return _refuse(f"{field} must be a list of {'1' if required else '0'} to {_MAX_INTEGRATIONS} different texts")
+
+
+def _completion(wanted: Mapping[str, object]) -> Completion:
+    value = wanted.get("completion", Completion.CONFIRM.value)
+    if isinstance(value, str) and value in {each.value for each in Completion}:
+        return Completion(value)
+    return _refuse('completion must be "confirm" (the default) or "direct"')
+
+
+def _yes_or_no(wanted: Mapping[str, object], field: str) -> bool:
+    value = wanted.get(field, False)
+    return value if isinstance(value, bool) else _refuse(f"{field} must be true or false")
+
+
+def _language(wanted: Mapping[str, object]) -> str:
+    value = wanted.get("language", "en")
+    letters = 2
+    return (
+        value
+        if isinstance(value, str) and len(value) == letters and value.isascii() and value.isalpha()
+        else _refuse("language must be a code of two letters, such as en")
+    )

@@ -1,0 +1,101 @@
+"""How a token answer becomes part of a record: sealed under keys obtained beforehand, with the time to look again."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from consentry.errors import UnreadableRecord
+from consentry.model import ConnectionKey, Field, Secret
+from consentry.oauth.wire import TokenGrant
+from consentry.ports import Envelopes, SealingKey
+
+# Refresh between half and three quarters of a token's life: early enough to survive an outage, spread so that
+# connections made together do not come due together.
+_EARLIEST: Final = 0.5
+_SPREAD: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKeys:
+    """Data keys for one connection's two ciphertexts, obtained before the provider is asked for anything."""
+
+    access_token: SealingKey
+    grant: SealingKey
+
+    @classmethod
+    def obtain(cls, envelopes: Envelopes, key: ConnectionKey) -> Self:
+        """Two KMS calls."""
+        return cls(
+            envelopes.sealing_key(key.encryption_context(Field.ACCESS_TOKEN)),
+            envelopes.sealing_key(key.encryption_context(Field.GRANT)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime:
+    """What decides when to look at a connection again. `min_refresh_seconds` keeps short-lived tokens from looping."""
+
+    key: ConnectionKey
+    now: int
+    min_refresh_seconds: int
+    refreshable: bool
+
+    def due_at(self, expires_at: int) -> int:
+        """Return the stable, spread-out time to refresh, or the expiry of what cannot be refreshed."""
+        if not self.refreshable:
+            return expires_at
+        spread = zlib.crc32(f"{self.key.tenant}|{self.key.sort_key}".encode()) / 2**32
+        early = self.now + int((expires_at - self.now) * (_EARLIEST + _SPREAD * spread))
+        return max(early, self.now + self.min_refresh_seconds)
+
+
+def token_attributes(
+    tokens: TokenGrant, keys: SealingKeys, lifetime: Lifetime
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return the record's attributes that follow from the answer, and the names of those that end with it.
+
+    What the answer does not mention stays as it is: an absent refresh token never erases the stored one (RFC 6749
+    section 6).
+    """
+    attributes: dict[str, object] = {
+        "access_token": keys.access_token.seal(tokens.access_token),
+        "token_type": tokens.token_type,
+        "refreshed_at": lifetime.now,
+    }
+    if tokens.refresh_token is not None:
+        attributes["grant"] = keys.grant.seal(grant_payload({"refresh_token": tokens.refresh_token}))
+    if tokens.scopes is not None:
+        attributes["scopes"] = list(tokens.scopes)
+    if tokens.expires_in_seconds is None:
+        return attributes, ("expires_at",)
+    expires_at = lifetime.now + tokens.expires_in_seconds
+    return attributes | {"expires_at": expires_at, "due_at": lifetime.due_at(expires_at)}, ()
+
+
+def grant_payload(secrets: Mapping[str, Secret]) -> Secret:
+    """Return what the attribute `grant` holds: a JSON object of secrets by name."""
+    return Secret(json.dumps({name: secret.reveal() for name, secret in secrets.items()}))
+
+
+def grant_secrets(payload: Secret) -> dict[str, Secret]:
+    """Read what `grant_payload` wrote; raise `UnreadableRecord` if it is anything else."""
+    try:
+        values = json.loads(payload.reveal())
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise _unreadable("grant is not a JSON object")
+    return {name: Secret(value) for name, value in values.items() if isinstance(value, str)}
+
+
+def stored_refresh_token(secrets: Mapping[str, Secret]) -> Secret:
+    """Return the refresh token of a grant; raise `UnreadableRecord` if it has none."""
+    if token := secrets.get("refresh_token"):
+        return token
+    raise _unreadable("grant has no refresh token")
+
+
+def _unreadable(detail: str) -> UnreadableRecord:
+    return UnreadableRecord("The stored grant cannot be read. The operator's log has the reason.", detail=detail)
