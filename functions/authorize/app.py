@@ -1,0 +1,13 @@
+"""GET /authorize/{integration}: a connect session's ticket in, a redirect to the provider out. GET /health as well."""
+
+from typing import Any
+
+from consentry.bootstrap import wiring
+from consentry.system import LambdaContext
+from consentry.web.boundary import for_people
+from consentry.web.consent import AuthorizeRoutes
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    process = wiring(context)
+    return for_people(event, AuthorizeRoutes(lambda: process.authorize))

@@ -1,0 +1,13 @@
+"""GET /callback/{integration}: the provider's answer in, its code parked (or, `direct`, redeemed), then back."""
+
+from typing import Any
+
+from consentry.bootstrap import wiring
+from consentry.system import LambdaContext
+from consentry.web.boundary import for_people
+from consentry.web.consent import CallbackRoute
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    process = wiring(context)
+    return for_people(event, CallbackRoute(lambda: process.receive_callback))

@@ -1,0 +1,1 @@
+"""Hosted pages: files, rendered with escaping."""

@@ -1,0 +1,202 @@
+"""The signed management API: every route a line in a table, every answer free of tokens but one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlencode
+
+from consentry import log
+from consentry.connect.complete import Complete
+from consentry.connect.credentials import ConnectWithCredentials
+from consentry.connect.sessions import CreateSession
+from consentry.errors import NotConnected, NotFound, ReauthRequired, TokenUnavailable
+from consentry.model import Connection, ConnectionKey, Field, Status, identifier
+from consentry.ports import Catalogue, Clock, Connections, Envelopes, Integrations, RefreshRequests
+from consentry.web.request import Request
+from consentry.web.response import Response, json_answer
+
+WAIT_SECONDS: Final = 20
+_POLL_SECONDS: Final = 0.5
+
+
+class UseCases(Protocol):
+    """What the routes call; each is wired when a request first needs it."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def create_session(self) -> CreateSession: ...
+    @property
+    def complete(self) -> Complete: ...
+    @property
+    def connect_with_credentials(self) -> ConnectWithCredentials: ...
+    @property
+    def connections(self) -> Connections: ...
+    @property
+    def integrations(self) -> Integrations: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def envelopes(self) -> Envelopes: ...
+    @property
+    def refresh_requests(self) -> RefreshRequests: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ManageRoutes:
+    use: UseCases
+
+    def __call__(self, request: Request) -> Response:
+        handlers: Mapping[str, Callable[[Request], Response]] = {
+            "POST /tenants/{tenant}/sessions": self._create_session,
+            "POST /tenants/{tenant}/sessions/{session}/complete": self._complete,
+            "GET /tenants/{tenant}/connections": self._list,
+            "GET /tenants/{tenant}/connections/{integration}/{name}": self._one,
+            "PUT /tenants/{tenant}/connections/{integration}/{name}/credentials": self._credentials,
+            "GET /tenants/{tenant}/connections/{integration}/{name}/token": self._token,
+            "POST /tenants/{tenant}/connections/{integration}/{name}/refresh": self._refresh,
+            "GET /integrations": self._list_integrations,
+        }
+        handler = handlers.get(request.route)
+        if handler is None:
+            raise NotFound("there is no such route; see the management API's documentation")
+        return handler(request)
+
+    def _create_session(self, request: Request) -> Response:
+        created = self.use.create_session(_tenant(request), request.json_object())
+        session, base = created.session, self.use.base_url
+        query = urlencode({"session": created.ticket})
+        urls = {each: f"{base}/authorize/{each}?{query}" for each in session.integrations}
+        _tell(
+            "session created", request, tenant=session.tenant, session=session.id, completion=session.completion.value
+        )
+        value = {
+            "session": session.id,
+            "connect_url": urls[session.integrations[0]],
+            "authorize_urls": urls,
+            "expires_at": session.expires_at,
+        }
+        return json_answer(201, value)
+
+    def _complete(self, request: Request) -> Response:
+        connection = self.use.complete(_tenant(request), request.path("session"), request.json_object())
+        return self._connected(request, connection)
+
+    def _credentials(self, request: Request) -> Response:
+        connection = self.use.connect_with_credentials(_key(request), request.json_object())
+        return self._connected(request, connection)
+
+    def _connected(self, request: Request, connection: Connection) -> Response:
+        log.count("Consents", outcome="connected")
+        key = connection.key
+        _tell("consent", request, tenant=key.tenant, connection=key.sort_key, outcome="connected", gen=connection.gen)
+        return json_answer(200, {"connection": shown(connection)})
+
+    def _list(self, request: Request) -> Response:
+        found = self.use.connections.of_tenant(_tenant(request))
+        return json_answer(200, {"connections": [shown(each) for each in found]})
+
+    def _one(self, request: Request) -> Response:
+        return json_answer(200, shown(self._existing(_key(request))))
+
+    def _token(self, request: Request) -> Response:
+        connection = self._existing(_key(request))
+        if not connection.access_token or not connection.servable(self.use.clock.now()):
+            log.count("Reads", outcome="unavailable")
+            raise _unservable(connection)
+        key = connection.key
+        token = self.use.envelopes.open(connection.access_token, key.encryption_context(Field.ACCESS_TOKEN))
+        log.count("Reads", outcome="served")
+        value = {
+            "access_token": token.reveal(),
+            "token_type": connection.token_type,
+            "expires_at": connection.expires_at,
+            "generation": connection.gen,
+            "scopes": list(connection.scopes),
+            "metadata": dict(connection.metadata),
+        }
+        return json_answer(200, value)
+
+    def _refresh(self, request: Request) -> Response:
+        """Ask the engine and wait for a newer generation; the caller reads the token under its own role."""
+        key, rejected = _key(request), request.json_object().get("rejected_generation")
+        connection, clock = self._existing(key), self.use.clock
+        rejected_gen = rejected if isinstance(rejected, int) and not isinstance(rejected, bool) else connection.gen
+        if connection.gen <= rejected_gen and connection.status is Status.ACTIVE:
+            self.use.refresh_requests.request(key, rejected_gen)
+        deadline = clock.now() + WAIT_SECONDS
+        while connection.gen <= rejected_gen and connection.status is Status.ACTIVE and clock.now() < deadline:
+            clock.sleep(_POLL_SECONDS)
+            connection = self._existing(key)
+        if connection.status is Status.REAUTH_REQUIRED:
+            raise _unservable(connection)
+        if connection.gen > rejected_gen:
+            return json_answer(200, {"generation": connection.gen, "outcome": "refreshed"})
+        return json_answer(202, {"generation": connection.gen, "outcome": "pending"}, {"Retry-After": "5"})
+
+    def _list_integrations(self, _request: Request) -> Response:
+        catalogue = self.use.catalogue
+        found = [
+            {
+                "integration": each.id,
+                "name": each.display_name or catalogue.provider(each.provider).name,
+                "provider": each.provider,
+                "grant": catalogue.provider(each.provider).grant.value,
+                "unverified": catalogue.provider(each.provider).unverified,
+                "redirect_uri": f"{self.use.base_url}/callback/{each.id}",
+            }
+            for each in self.use.integrations.integrations()
+        ]
+        return json_answer(200, {"integrations": sorted(found, key=lambda each: str(each["integration"]))})
+
+    def _existing(self, key: ConnectionKey) -> Connection:
+        connection = self.use.connections.read(key)
+        if connection is None or connection.status is Status.DELETING:
+            raise NotConnected(
+                f"{key.tenant} has no connection {key.integration}/{key.name}; create a session to make one"
+            )
+        return connection
+
+
+def shown(connection: Connection) -> dict[str, object]:
+    """Return what anyone who may see the connection may know of it: never a token."""
+    return {
+        "tenant": connection.key.tenant,
+        "integration": connection.key.integration,
+        "name": connection.key.name,
+        "provider": connection.provider,
+        "status": connection.status.value,
+        "cause": connection.status_cause,
+        "account": connection.account,
+        "scopes": list(connection.scopes),
+        "metadata": dict(connection.metadata),
+        "label": connection.label,
+        "description": connection.description,
+        "generation": connection.gen,
+        "expires_at": connection.expires_at,
+        "refreshed_at": connection.refreshed_at,
+        "created_at": connection.created_at,
+    }
+
+
+def _unservable(connection: Connection) -> ReauthRequired | TokenUnavailable:
+    if connection.status is Status.REAUTH_REQUIRED:
+        sentence = (
+            f"The grant has ended ({connection.status_cause}). Create a session and let the customer connect again."
+        )
+        return ReauthRequired(sentence, cause=connection.status_cause)
+    return TokenUnavailable("The token has expired and is being refreshed. Try again in a moment.")
+
+
+def _tenant(request: Request) -> str:
+    return identifier(request.path("tenant"), "tenant")
+
+
+def _key(request: Request) -> ConnectionKey:
+    return ConnectionKey.parse(_tenant(request), request.path("integration"), request.path("name"))
+
+
+def _tell(message: str, request: Request, **fields: object) -> None:
+    log.record(message, {**fields, "correlation_id": request.correlation_id})

@@ -1,0 +1,90 @@
+"""The functions without a browser: the dispatcher's tick, and the worker's batches and direct invocations."""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from consentry import log
+from consentry.errors import ConsentryError, InvalidRequest
+from consentry.model import ConnectionKey
+from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE
+from consentry.refresh.dispatch import Dispatch
+from consentry.refresh.engine import RefreshConnection, Refreshed
+from consentry.refresh.policy import Outcome
+from consentry.web.boundary import place
+
+_AT_ONCE: Final = 10
+_UNDONE: Final = frozenset({Outcome.TABLE_UNAVAILABLE, Outcome.UNFORESEEN})
+
+
+def tick(dispatch: Dispatch) -> dict[str, int]:
+    """Sweep once, and say so: the heartbeat."""
+    found = dispatch()
+    fields = {"due": found.due, "dispatched": found.dispatched, "oldest_overdue_seconds": found.oldest_overdue_seconds}
+    log.record("dispatched", fields)
+    log.count("Due", value=found.due)
+    log.count("Dispatched", value=found.dispatched)
+    log.count("OldestOverdue", value=found.oldest_overdue_seconds, unit="Seconds")
+    return fields
+
+
+def work(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, Any]:
+    """Handle a queue batch (answered with the messages to deliver again) or one direct invocation."""
+    if "Records" not in event:
+        return _direct(event, engine)
+    records: Sequence[Mapping[str, Any]] = event["Records"]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        handled = list(pool.map(lambda each: _message(each, engine), records))
+    failures = [record["messageId"] for record, ok in zip(records, handled, strict=True) if not ok]
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
+
+
+def _direct(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, Any]:
+    key = ConnectionKey.from_sort_key(event.get("tenant"), event.get("connection"))
+    rejected = event.get("rejected_generation")
+    if not isinstance(rejected, int) or isinstance(rejected, bool):
+        raise InvalidRequest("rejected_generation must be the generation of the token that was rejected")
+    refreshed = _refresh(engine, key, rejected)
+    return {"generation": refreshed.generation, "outcome": refreshed.outcome.value}
+
+
+def _message(record: Mapping[str, Any], engine: RefreshConnection) -> bool:
+    """Return whether the message is done with.
+
+    What ended in the record is done, and so is what left it as due as it was; an unreadable hint and a missing table
+    are not.
+    """
+    try:
+        key = _hinted(record.get("body", ""))
+        return _refresh(engine, key, None).outcome not in _UNDONE
+    except ConsentryError as error:
+        log.record("hint not readable", {"code": error.code, "error": error.public}, level="error")
+        return False
+
+
+def _hinted(body: object) -> ConnectionKey:
+    try:
+        hint = json.loads(body) if isinstance(body, str) else None
+    except (ValueError, RecursionError):
+        hint = None
+    if not isinstance(hint, dict) or hint.get("v") != HINT_VERSION:
+        raise InvalidRequest("a refresh hint must be a JSON object of version 1")
+    return ConnectionKey.from_sort_key(hint.get("tenant"), hint.get("connection"))
+
+
+def _refresh(engine: RefreshConnection, key: ConnectionKey, rejected_gen: int | None) -> Refreshed:
+    fields: dict[str, object] = {"tenant": key.tenant, "connection": key.sort_key}
+    try:
+        refreshed = engine(key, rejected_gen=rejected_gen)
+    except ConsentryError as error:
+        # Nothing was sent and nothing written: the record is as due as it was.
+        outcome = Outcome.TABLE_UNAVAILABLE if error.code == TABLE_UNAVAILABLE else Outcome.UNAVAILABLE
+        log.record("refresh not attempted", {**fields, "code": error.code, "detail": error.detail}, level="error")
+        refreshed = Refreshed(outcome, 0)
+    except Exception as error:  # noqa: BLE001 - one connection's mistake must not take its batch mates along
+        log.record("unforeseen", {**fields, "error": type(error).__name__, "where": place(error)}, level="error")
+        refreshed = Refreshed(Outcome.UNFORESEEN, 0)
+    log.record("refresh", {**fields, "outcome": refreshed.outcome, "gen": refreshed.generation})
+    log.count("Refreshes", outcome=refreshed.outcome.value)
+    return refreshed
