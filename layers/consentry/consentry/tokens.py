@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from consentry.errors import UnreadableRecord
-from consentry.model import ConnectionKey, Field, Secret
+from consentry.model import ConnectionKey, Field, Secret, skew_seconds
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Envelopes, SealingKey
 
 # Refresh between half and three quarters of a token's life: early enough to survive an outage, spread so that
-# connections made together do not come due together.
-_EARLIEST: Final = 0.5
-_SPREAD: Final = 0.25
+# connections made together do not come due together. Short lives leave less choice: a tick of the schedule (60 s) and
+# a worker's whole life (45 s) must still fit in before readers stop being served.
+_EARLIEST: Final = 1 / 2
+_LATEST: Final = 3 / 4
+_ROOM_SECONDS: Final = 60 + 45
+_SHORT_LIFE_EARLIEST: Final = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,13 @@ class Lifetime:
         """Return the stable, spread-out time to refresh, or the expiry of what cannot be refreshed."""
         if not self.refreshable:
             return expires_at
+        life = expires_at - self.now
+        room = min(_ROOM_SECONDS, life / 2)
+        latest = min(life * _LATEST, life - skew_seconds(life) - room)
+        earliest = min(life * _EARLIEST, latest * _SHORT_LIFE_EARLIEST)
         spread = zlib.crc32(f"{self.key.tenant}|{self.key.sort_key}".encode()) / 2**32
-        early = self.now + int((expires_at - self.now) * (_EARLIEST + _SPREAD * spread))
-        return max(early, self.now + self.min_refresh_seconds)
+        wait = int(earliest + (latest - earliest) * spread)
+        return self.now + max(wait, self.min_refresh_seconds)
 
 
 def token_attributes(
