@@ -1,0 +1,1 @@
+"""Acme: an example company that offers its customers integrations through Consentry."""
