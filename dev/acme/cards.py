@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from consentry.model import DEFAULT_NAME, Grant, Status
+from consentry.model import DEFAULT_NAME, Status
 
 LOCAL: Final = "local-"  # the local stack's copies of the built-in providers are named so
 MINUTE: Final = 60
@@ -24,27 +24,19 @@ class Input:
 
     name: str
     label: str
+    secret: bool
+    required: bool
     value: str = ""
-    secret: bool = False
-    required: bool = True
 
 
-CREDENTIALS: Final = (
-    Input(name="client_id", label="Client ID"),
-    Input(name="client_secret", label="Client secret", secret=True),
-)
-DEMO_INPUTS: Final[Mapping[str, Sequence[Input]]] = {
-    "hotjar": (
-        Input(name="client_id", label="Client ID", value="hotjar-demo-customer"),
-        Input(name="client_secret", label="Client secret", value="hotjar-demo-secret", secret=True),
-        Input(name="site_id", label="Site ID", value="14", required=False),
-    ),
-    "hotmart": (
-        Input(name="client_id", label="Client ID", value="hotmart-demo-customer"),
-        Input(name="client_secret", label="Client secret", value="hotmart-demo-secret", secret=True),
-        Input(name="basic_token", label="Basic token", value="hotmart-demo-basic", secret=True, required=False),
-    ),
-}  # fmt: skip
+DEMO_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+    "hotjar": {"client_id": "hotjar-demo-customer", "client_secret": "hotjar-demo-secret", "site_id": "14"},
+    "hotmart": {
+        "client_id": "hotmart-demo-customer",
+        "client_secret": "hotmart-demo-secret",
+        "basic_token": "hotmart-demo-basic",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +70,23 @@ def cards(
 def _card(integration: Mapping[str, Any], connection: Mapping[str, Any] | None, now: float) -> Card:
     provider = provider_of(integration)
     status = Status(connection["status"]) if connection else None
-    by_form = integration["grant"] == Grant.CLIENT_CREDENTIALS.value
     return Card(
         integration=integration["integration"],
         name=integration["name"],
         state=STATES[status] if status else "Not connected",
         tone="none" if status is None else "good" if status is Status.ACTIVE else "bad",
         facts=_facts(connection, now) if connection else [],
-        inputs=inputs_of(provider) if by_form else (),
+        inputs=inputs_of(integration),
         connected=connection is not None,
         reading=READABLE.get(provider, "") if status is Status.ACTIVE else "",
         unverified=bool(integration.get("unverified")),
     )
 
 
-def inputs_of(provider: str) -> Sequence[Input]:
-    return DEMO_INPUTS.get(provider, CREDENTIALS)
+def inputs_of(integration: Mapping[str, Any]) -> Sequence[Input]:
+    """Return the fields of the credentials form; none where a consent is asked for instead."""
+    known = DEMO_VALUES.get(provider_of(integration), {})
+    return [Input(**each, value=known.get(each["name"], "")) for each in integration["inputs"]]
 
 
 def _facts(connection: Mapping[str, Any], now: float) -> Sequence[tuple[str, str]]:

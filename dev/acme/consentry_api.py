@@ -41,8 +41,9 @@ class Consentry:
         self._signer = SigV4Auth(credentials, SERVICE, ready.region)
 
     def integrations(self) -> Sequence[Json]:
+        """Those that can be used; one with a `problem` is its operator's to mend."""
         found: Sequence[Json] = self._call("GET", "/integrations")["integrations"]
-        return found
+        return [each for each in found if "problem" not in each]
 
     def connections(self, tenant: str) -> Sequence[Json]:
         found: Sequence[Json] = self._call("GET", _path("tenants", tenant, "connections"))["connections"]

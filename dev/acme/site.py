@@ -77,7 +77,8 @@ class Site:
 
     def credentials(self, integration: str) -> AnyResponse:
         """Pass on what the customer typed; it is neither kept nor shown here."""
-        inputs = {each.name: request.form.get(each.name, "").strip() for each in inputs_of(self._provider(integration))}
+        wanted = inputs_of(self._integration(integration))
+        inputs = {each.name: request.form.get(each.name, "").strip() for each in wanted}
         given = {name: value for name, value in inputs.items() if value}
         user = visit.user()
         connection = self.consentry.put_credentials(user.tenant, integration, given, f"Entered by {user.name}")
@@ -98,13 +99,13 @@ class Site:
         return home()
 
     def read(self, integration: str) -> str:
-        reading = self.readings.of(self._provider(integration))
+        reading = self.readings.of(provider_of(self._integration(integration)))
         if reading is None:
             raise Trouble("Acme does not know what to read from this integration.", "nothing_to_read", status=404)
         return render_template("table.html", table=reading(visit.user().tenant, integration), integration=integration)
 
-    def _provider(self, integration: str) -> str:
-        known = {each["integration"]: provider_of(each) for each in self.consentry.integrations()}
+    def _integration(self, integration: str) -> Json:
+        known = {each["integration"]: each for each in self.consentry.integrations()}
         if integration not in known:
             raise Trouble("There is no such integration.", "unknown_integration", status=404)
         return known[integration]

@@ -31,6 +31,10 @@ def connection(**changes: object) -> Json:
     }
 
 
+def _input(name: str) -> Json:
+    return {"name": name, "label": name.title(), "secret": name == "client_secret", "required": name != "site_id"}
+
+
 class FakeConsentry(Consentry):
     """Remembers what it was asked; `trouble` is raised by whatever changes something."""
 
@@ -42,10 +46,15 @@ class FakeConsentry(Consentry):
         self.trouble: Trouble | None = None
 
     def integrations(self) -> Sequence[Json]:
-        kinds = {"hubspot-ticketing": "authorization_code", "hotjar": "client_credentials"}
+        inputs = {"hubspot-ticketing": [], "hotjar": ["client_id", "client_secret", "site_id"]}
         return [
-            {"integration": name, "name": name.title(), "provider": f"local-{name}", "grant": grant}
-            for name, grant in kinds.items()
+            {
+                "integration": name,
+                "name": name.title(),
+                "provider": f"local-{name}",
+                "inputs": [_input(each) for each in wanted],
+            }
+            for name, wanted in inputs.items()
         ]
 
     def connections(self, tenant: str) -> Sequence[Json]:

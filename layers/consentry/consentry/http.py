@@ -6,6 +6,7 @@ happens here. Every request gets a fresh connection: a reused one that the serve
 whether the request arrived.
 """
 
+import logging
 import ssl
 import threading
 from contextvars import ContextVar
@@ -111,6 +112,8 @@ class ProviderClient:
     """`ports.TokenEndpointClient` over `requests`."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        # Its messages hold whole URLs and pieces of answers; a provider decides when a warning is written.
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL)
         self._adapter = _Adapter(context or verifying_context())
 
     def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:

@@ -29,14 +29,16 @@ def _logger() -> "Logger":
 
 def record(message: str, fields: Mapping[str, object] | None = None, *, level: Level = "info") -> None:
     """Write one line of JSON; fields outside the allow-list are dropped, long ones cut."""
-    kept = {
-        name: _short(value) for name, value in (fields or {}).items() if name in ALLOWED and value not in {"", None}
-    }
+    told = {name: value for name, value in (fields or {}).items() if value is not None and value != ""}
+    kept = {name: _short(value) for name, value in told.items() if name in ALLOWED}
     getattr(_logger(), level)(message, extra=kept)
 
 
 def _short(value: object) -> object:
-    return value if isinstance(value, (int, float)) else str(value)[:_MAX_LENGTH]
+    if isinstance(value, (int, float)):
+        return value
+    # A lone surrogate could not be written, and the whole line would be lost.
+    return str(value)[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
 
 
 def count(metric: str, *, value: float = 1, unit: str = "Count", **dimensions: str) -> None:

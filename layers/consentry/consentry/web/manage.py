@@ -9,8 +9,8 @@ from consentry import log
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
 from consentry.connect.sessions import CreateSession
-from consentry.errors import NotConnected, NotFound, ReauthRequired, TokenUnavailable
-from consentry.model import Connection, ConnectionKey, Field, Status, identifier
+from consentry.errors import NotConnected, NotFound, OperatorMustAct, ReauthRequired, TokenUnavailable
+from consentry.model import Connection, ConnectionKey, Field, Integration, Status, identifier
 from consentry.ports import Catalogue, Clock, Connections, Envelopes, Integrations, RefreshRequests
 from consentry.web.request import Request
 from consentry.web.response import Response, json_answer
@@ -137,19 +137,25 @@ class ManageRoutes:
         return json_answer(202, {"generation": connection.gen, "outcome": "pending"}, {"Retry-After": "5"})
 
     def _list_integrations(self, _request: Request) -> Response:
-        catalogue = self.use.catalogue
-        found = [
-            {
-                "integration": each.id,
-                "name": each.display_name or catalogue.provider(each.provider).name,
-                "provider": each.provider,
-                "grant": catalogue.provider(each.provider).grant.value,
-                "unverified": catalogue.provider(each.provider).unverified,
-                "redirect_uri": f"{self.use.base_url}/callback/{each.id}",
-            }
-            for each in self.use.integrations.integrations()
-        ]
+        found = [self._described(each) for each in self.use.integrations.integrations()]
         return json_answer(200, {"integrations": sorted(found, key=lambda each: str(each["integration"]))})
+
+    def _described(self, integration: Integration) -> Mapping[str, object]:
+        """Return what a company needs to offer an integration; one that cannot be used says why, and hides no other."""
+        known = {"integration": integration.id, "provider": integration.provider}
+        try:
+            provider = self.use.catalogue.provider(integration.provider)
+        except OperatorMustAct as error:
+            return {**known, "problem": error.public}
+        wanted = ("name", "label", "secret", "required")
+        return {
+            **known,
+            "name": integration.display_name or provider.name,
+            "grant": provider.grant.value,
+            "unverified": provider.unverified,
+            "redirect_uri": f"{self.use.base_url}/callback/{integration.id}",
+            "inputs": [{name: getattr(each, name) for name in wanted} for each in provider.credential_inputs],
+        }
 
     def _existing(self, key: ConnectionKey) -> Connection:
         connection = self.use.connections.read(key)
