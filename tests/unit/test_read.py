@@ -454,7 +454,7 @@ def test_a_stale_replica_is_read_again_consistently(aws: FakeAws) -> None:
     assert vault.renewed("acme", "hubspot", rejected=rejected) is not None
     aws.now += CACHE_SECONDS
     assert vault.token("acme", "hubspot").generation == 2
-    assert [read["ConsistentRead"] for read in aws.reads] == [False, True, False, True]
+    assert [read["ConsistentRead"] for read in aws.reads] == [False, True, True, False, True]
 
 
 def test_a_generation_older_than_one_seen_is_refused(aws: FakeAws) -> None:
@@ -780,6 +780,28 @@ def test_a_rejected_token_whose_grant_is_gone_says_so(aws: FakeAws, api: Api, cl
     api.good = set()
     with pytest.raises(ReauthRequired):
         client.get(api.url, timeout=5)
+
+
+def test_when_all_tokens_ended_at_once_a_cached_old_one_still_ends_in_one_refresh(
+    aws: FakeAws, api: Api, client: requests.Session
+) -> None:
+    api.good = {secret(1)}
+    assert client.get(api.url, timeout=5).status_code == 200
+    aws.store(2)  # the schedule rotated meanwhile; then the provider ended both
+    api.good = {secret(3)}
+    response = client.get(api.url, timeout=5)
+    assert response.status_code == 200
+    assert api.authorizations[1:] == [f"Bearer {secret(gen)}" for gen in (1, 2, 3)]
+    assert [each["rejected_generation"] for each in aws.invocations] == [2]
+
+
+def test_a_newer_token_that_exists_already_costs_no_refresh(aws: FakeAws, api: Api, client: requests.Session) -> None:
+    api.good = {secret(1)}
+    assert client.get(api.url, timeout=5).status_code == 200
+    aws.store(2)
+    api.good = {secret(2)}
+    assert client.get(api.url, timeout=5).status_code == 200
+    assert aws.invocations == []
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])

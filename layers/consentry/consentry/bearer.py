@@ -1,6 +1,6 @@
 """A vault's token as an `auth` of the package `requests`, which is not imported: whoever uses this has it already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from consentry.read import Token
+    from consentry.read import Renewal, Token
 
 _UNAUTHORIZED: Final = 401
 
@@ -16,14 +16,15 @@ _UNAUTHORIZED: Final = 401
 class BearerAuth:
     """Sets the Bearer header; on a 401 asks for a newer token and sends the same request once more.
 
-    Only a response to our own header on the first host counts: `requests` drops the header when a redirect leads to
-    another host, and it stays dropped. A body that cannot be sent twice is not, and the 401 is returned; the next
-    request has the newer token.
+    If the newer token existed already, and the API rejects it too (all tokens ended at once), one refresh is forced
+    for that one: never more than one forced refresh for a request. Only a response to our own header on the first host
+    counts: `requests` drops the header when a redirect leads to another host, and it stays dropped. A body that cannot
+    be sent twice is not, and the 401 is returned; the next request has the newer token.
     """
 
-    def __init__(self, *, token: "Callable[[], Token]", renewed: "Callable[[Token], Token | None]") -> None:
+    def __init__(self, *, token: "Callable[[], Token]", renewal: "Callable[[Token], Renewal]") -> None:
         self._token = token
-        self._renewed = renewed
+        self._renewal = renewal
 
     def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
         token = self._token()
@@ -37,17 +38,26 @@ class BearerAuth:
         ours = request.headers.get("Authorization") == token.authorization and _host(request) == host
         if response.status_code != _UNAUTHORIZED or not ours:
             return response
+        renewal, again = self._again(token, response, options)
+        if renewal.adopted and renewal.token and again is not response and again.status_code == _UNAUTHORIZED:
+            _, again = self._again(renewal.token, again, options)
+        return again
+
+    def _again(
+        self, rejected: "Token", response: "Response", options: Mapping[str, object]
+    ) -> "tuple[Renewal, Response]":
+        request = response.request
         _ = response.content  # read to its end, the connection can be used again
-        newer = self._renewed(token)
-        if newer is None or not _rewound(request):
-            return response
+        renewal = self._renewal(rejected)
+        if renewal.token is None or not _rewound(request):
+            return renewal, response
         # In place, so that a redirect that follows carries the newer token too.
-        request.headers["Authorization"] = newer.authorization
+        request.headers["Authorization"] = renewal.token.authorization
         send = cast("Callable[..., Response]", response.connection.send)
         again = send(request, **options)
         again.history.append(response)
         again.request = request
-        return again
+        return renewal, again
 
 
 def _host(request: "PreparedRequest") -> str | None:

@@ -53,6 +53,14 @@ class Token:
         raise unreadable("token does not fit into a header")
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What came of a rejected token. `adopted` says that a newer one existed already and no refresh was spent."""
+
+    token: Token | None
+    adopted: bool = False
+
+
 class Vault:
     """Access tokens of this deployment's connections. Making one does nothing; everything happens at first use.
 
@@ -96,17 +104,22 @@ class Vault:
 
         Callers with the same rejected token cause one refresh in this process. Raises as `token` does.
         """
-        key = ConnectionKey.parse(tenant, integration, name)
+        return self._renewal(ConnectionKey.parse(tenant, integration, name), rejected).token
+
+    def _renewal(self, key: ConnectionKey, rejected: Token) -> Renewal:
         with self._turns.of(key, self._deadline_seconds):
             token = self._cached(key)
             if token and token.generation != rejected.generation:
-                return token
-            record = self._after_refresh(key, rejected.generation)
+                return Renewal(token, adopted=True)
+            record = self._read(key, consistent=True)
+            if adopted := record.gen != rejected.generation and record.servable(self._clock()):
+                return Renewal(self._keep(key, record), adopted=adopted)
+            record = self._after_refresh(key, record.gen)
             if record.gen != rejected.generation and record.servable(self._clock()):
-                return self._keep(key, record)
+                return Renewal(self._keep(key, record))
             if record.status == Status.REAUTH_REQUIRED:
                 raise _reauth_required(key, record)
-            return None
+            return Renewal(None)
 
     def headers(self, tenant: str, integration: str, name: str = DEFAULT_NAME) -> dict[str, str]:
         """Return `{"Authorization": "Bearer ..."}`: secret from here on. Raises as `token` does."""
@@ -114,10 +127,9 @@ class Vault:
 
     def auth(self, tenant: str, integration: str, name: str = DEFAULT_NAME) -> BearerAuth:
         """Return an `auth` for `requests`: the Bearer header, and on a 401 one forced refresh and one retry."""
-        ConnectionKey.parse(tenant, integration, name)
+        key = ConnectionKey.parse(tenant, integration, name)
         return BearerAuth(
-            token=lambda: self.token(tenant, integration, name),
-            renewed=lambda rejected: self.renewed(tenant, integration, name, rejected=rejected),
+            token=lambda: self.token(tenant, integration, name), renewal=lambda rejected: self._renewal(key, rejected)
         )
 
     def _cached(self, key: ConnectionKey) -> Token | None:
