@@ -1,7 +1,7 @@
 # Everything goes through here; `make help` lists it. Needs Python 3.13 and make, installs the rest into .venv.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint types format validate build clean
+.PHONY: help run test prove demo lint types format validate build clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -32,6 +32,9 @@ demo: .venv/synced ## the whole story without a browser, told in text
 
 test: .venv/synced lint types ## everything that CI runs
 	$(BIN)/python -m pytest
+
+prove: .venv/synced ## the model of the refresh protocol, explored deeply (about two minutes)
+	$(BIN)/python -m tests.model --deep
 
 lint: .venv/synced ## style and layers
 	$(BIN)/ruff check
