@@ -51,7 +51,8 @@ class _Call:
             self.expired = True
             if self.connected is not None:
                 try:
-                    self.connected.shutdown(SHUT_RDWR)
+                    # The plain socket's own method: SSLSocket's would pull the TLS layer from under the reader.
+                    socket.shutdown(self.connected, SHUT_RDWR)
                 except OSError:
                     return
 
@@ -108,13 +109,18 @@ def verifying_context() -> ssl.SSLContext:
     return context
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        """Never look for one: `requests` would read and unpack the whole body first, even if it may not follow."""
+
+
 class ProviderClient:
     """`ports.TokenEndpointClient` over `requests`."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         # Its messages hold whole URLs and pieces of answers; a provider decides when a warning is written.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-        self._adapter = _Adapter(context or verifying_context())
+        self._context = context or verifying_context()
 
     def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
         call = _Call()
@@ -124,7 +130,7 @@ class ProviderClient:
         timer.start()
         try:
             answer = self._exchange(request, deadline_seconds)
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise _classified(error, call) from None
         finally:
             timer.cancel()
@@ -134,10 +140,13 @@ class ProviderClient:
         return answer
 
     def _exchange(self, request: TokenRequest, deadline_seconds: float) -> HttpAnswer:
-        with requests.Session() as session:
+        # A pool of its own for each request: in a shared one, another thread could take this connection over before it
+        # is closed, and nobody would know any more whether that thread's request was delivered.
+        adapter = _Adapter(self._context)
+        with _Session() as session:
             session.trust_env = False
-            session.mount("https://", self._adapter)
-            session.mount("http://", self._adapter)
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
             headers = {"User-Agent": "Consentry", "Connection": "close", **request.headers}
             answer = session.request(
                 request.method,

@@ -1,0 +1,225 @@
+"""Integrations, their secrets, the queue and the engine as others reach it, on moto in this process."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+
+from consentry.aws.dynamodb import to_item
+from consentry.aws.registry import (
+    DynamoIntegrations,
+    LambdaRefreshRequests,
+    SecretsManagerSecrets,
+    SqsRefreshQueue,
+    read_mac_key,
+)
+from consentry.errors import Misconfigured
+from consentry.model import ConnectionKey, Integration
+from consentry.ports import RefreshHint, StorageUnavailable
+from tests.support.tables import AWS_ENVIRONMENT, REGION, TableClient, create_tables, unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+KEY = ConnectionKey("acme", "crm", "second")
+PREFIX = "consentry/test/integrations/"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _aws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in AWS_ENVIRONMENT.items():
+            environment.setenv(name, value)
+        with mock_aws():
+            yield
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> "DynamoDBClient":
+    return boto3.client("dynamodb", region_name=REGION)
+
+
+@pytest.fixture(scope="module")
+def secretsmanager() -> "SecretsManagerClient":
+    return boto3.client("secretsmanager", region_name=REGION)
+
+
+@pytest.fixture(scope="module")
+def sqs() -> "SQSClient":
+    return boto3.client("sqs", region_name=REGION)
+
+
+class Broken:
+    """A client whose every operation fails in one way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, _operation: str) -> Callable[..., Any]:
+        def fail(**_given: object) -> Any:  # noqa: ANN401 - any client's operation
+            raise self._error
+
+        return fail
+
+
+FAILURES = [
+    (unavailable("X"), "InternalServerError"),
+    (EndpointConnectionError(endpoint_url="https://CNRY-host"), "EndpointConnectionError"),
+]
+
+
+def test_an_integration_comes_back_with_what_its_row_says(dynamodb: "DynamoDBClient") -> None:
+    table = create_tables(dynamodb, "one")["IntegrationsTable"]
+    integrations = DynamoIntegrations(dynamodb, table)
+    assert integrations.integration("crm") is None
+    full = Integration(
+        id="crm",
+        provider="hubspot",
+        client_id="c",
+        scopes=("a", "b"),
+        optional_scopes=("o",),
+        display_name="Our CRM",
+    )
+    rows: list[dict[str, object]] = [
+        {
+            "integration": "crm",
+            "provider": "hubspot",
+            "client_id": "c",
+            "scopes": ["a", "b"],
+            "optional_scopes": ["o"],
+            "display_name": "Our CRM",
+            "added_later": 1,
+        },
+        {"integration": "bare", "provider": "hotjar"},
+    ]
+    for row in rows:
+        dynamodb.put_item(TableName=table, Item=to_item(row))
+    assert integrations.integration("crm") == full
+    assert integrations.integration("bare") == Integration(id="bare", provider="hotjar")
+
+
+def test_all_integrations_are_listed_over_as_many_pages_as_there_are(dynamodb: "DynamoDBClient") -> None:
+    table = create_tables(dynamodb, "many")["IntegrationsTable"]
+    for n in range(30):
+        row = {"integration": f"i{n}", "provider": "crm", "display_name": "x" * 50_000}
+        dynamodb.put_item(TableName=table, Item=to_item(row))
+    assert "LastEvaluatedKey" in dynamodb.scan(TableName=table)
+    found = DynamoIntegrations(dynamodb, table).integrations()
+    assert {each.id for each in found} == {f"i{n}" for n in range(30)}
+
+
+def test_reading_an_integration_is_one_call(dynamodb: "DynamoDBClient") -> None:
+    client = TableClient(dynamodb)
+    DynamoIntegrations(client.as_client, create_tables(dynamodb, "calls")["IntegrationsTable"]).integration("crm")
+    assert client.calls == ["get_item"]
+
+
+def test_secrets_are_read_by_name_below_the_prefix(secretsmanager: "SecretsManagerClient") -> None:
+    value = json.dumps({"client_secret": "CNRY-1", "basic_token": "CNRY-2"})
+    secretsmanager.create_secret(Name=f"{PREFIX}crm", SecretString=value)
+    found = SecretsManagerSecrets(secretsmanager, PREFIX).client_secrets("crm")
+    assert {name: secret.reveal() for name, secret in found.items()} == json.loads(value)
+    assert "CNRY-" not in repr(found)
+
+
+def test_an_integration_without_a_secret_has_none(secretsmanager: "SecretsManagerClient") -> None:
+    assert SecretsManagerSecrets(secretsmanager, PREFIX).client_secrets("nothing") == {}
+
+
+@pytest.mark.parametrize("text", ["CNRY-bare", "[]", '{"client_secret": 7}', '{"client_secret": {"a": "CNRY"}}', "{"])
+def test_a_secret_of_another_shape_is_named_but_not_shown(secretsmanager: "SecretsManagerClient", text: str) -> None:
+    secretsmanager.create_secret(Name=f"{PREFIX}odd", SecretString=text)
+    try:
+        with pytest.raises(Misconfigured) as raised:
+            SecretsManagerSecrets(secretsmanager, PREFIX).client_secrets("odd")
+    finally:
+        secretsmanager.delete_secret(SecretId=f"{PREFIX}odd", ForceDeleteWithoutRecovery=True)
+    assert (raised.value.code, raised.value.detail) == ("secret_unreadable", f"{PREFIX}odd")
+    assert "CNRY" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def test_a_binary_secret_is_of_another_shape_too(secretsmanager: "SecretsManagerClient") -> None:
+    secretsmanager.create_secret(Name=f"{PREFIX}binary", SecretBinary=b"CNRY")
+    with pytest.raises(Misconfigured):
+        SecretsManagerSecrets(secretsmanager, PREFIX).client_secrets("binary")
+
+
+def test_the_mac_key_is_read_whole(secretsmanager: "SecretsManagerClient") -> None:
+    arn = secretsmanager.create_secret(Name="mac", SecretString="CNRY-mac")["ARN"]
+    assert read_mac_key(secretsmanager, arn).reveal() == "CNRY-mac"
+
+
+def test_hints_are_sent_as_small_messages_and_those_accepted_are_told(sqs: "SQSClient") -> None:
+    url = sqs.create_queue(QueueName="hints")["QueueUrl"]
+    hints = [RefreshHint(KEY, n) for n in range(1, 11)]
+    assert list(SqsRefreshQueue(sqs, url).send(hints)) == hints
+    bodies = [
+        json.loads(message["Body"])
+        for _ in range(3)
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    ]
+    assert sorted(bodies, key=lambda body: body["gen"]) == [
+        {"v": 1, "tenant": "acme", "connection": "crm#second", "gen": n} for n in range(1, 11)
+    ]
+
+
+def test_hints_that_the_queue_did_not_accept_are_not_told() -> None:
+    class Choosy:
+        def send_message_batch(self, **given: Any) -> dict[str, object]:  # noqa: ANN401 - as boto3 takes it
+            first, second, third = (entry["Id"] for entry in given["Entries"])
+            return {"Successful": [{"Id": third}, {"Id": first}], "Failed": [{"Id": second}]}
+
+    queue = SqsRefreshQueue(Choosy(), "url")  # type: ignore[arg-type]  # one operation of the client is enough
+    hints = [RefreshHint(KEY, n) for n in (1, 2, 3)]
+    assert list(queue.send(hints)) == [hints[2], hints[0]]
+
+
+def test_a_refresh_is_asked_for_without_waiting() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Lambda:
+        def invoke(self, **given: Any) -> dict[str, object]:  # noqa: ANN401 - as boto3 takes it
+            asked.append(given)
+            return {"StatusCode": 202}
+
+    LambdaRefreshRequests(Lambda(), "refresh").request(KEY, 7)  # type: ignore[arg-type]  # as above
+    (given,) = asked
+    assert (given["FunctionName"], given["InvocationType"]) == ("refresh", "Event")
+    assert json.loads(given["Payload"]) == {"tenant": "acme", "connection": "crm#second", "rejected_generation": 7}
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: DynamoIntegrations(client, "t").integration("crm"),
+        lambda client: SecretsManagerSecrets(client, PREFIX).client_secrets("crm"),
+        lambda client: read_mac_key(client, "mac"),
+        lambda client: SqsRefreshQueue(client, "url").send([RefreshHint(KEY, 1)]),
+        lambda client: LambdaRefreshRequests(client, "refresh").request(KEY, 1),
+    ],
+)
+def test_trouble_of_aws_is_named_by_its_code_alone(error: Exception, code: str, call: Callable[[Any], object]) -> None:
+    with pytest.raises(StorageUnavailable) as raised:
+        call(Broken(error))
+    assert raised.value.detail.endswith(f": {code}")
+    assert "CNRY-" not in f"{raised.value} {raised.value.detail}"
+
+
+def test_a_refused_permission_is_not_a_missing_secret() -> None:
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "CNRY"}}, "GetSecretValue")
+    with pytest.raises(StorageUnavailable):
+        SecretsManagerSecrets(Broken(denied), PREFIX).client_secrets("crm")  # type: ignore[arg-type]  # fails before use
+
+
+def test_listing_a_table_that_is_not_there_is_trouble(dynamodb: "DynamoDBClient") -> None:
+    with pytest.raises(StorageUnavailable) as raised:
+        DynamoIntegrations(dynamodb, "nothing").integrations()
+    assert raised.value.detail == "list integrations: ResourceNotFoundException"

@@ -1,0 +1,145 @@
+"""Consent end to end, over TLS and through real handler processes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from dev.acme.trouble import Trouble
+from tests.support.person import Company, query_of
+
+pytestmark = pytest.mark.stack
+TICKETING = "hubspot-ticketing"
+
+
+def test_a_consent_becomes_a_connection_and_a_list_of_tickets(company: Company) -> None:
+    connection = company.connect("acme", TICKETING)
+    assert (connection["status"], connection["account"], connection["generation"]) == ("active", "62515", 1)
+    assert set(connection["scopes"]) == {"tickets", "oauth"}
+    assert connection["metadata"]["hub_id"] == 62515
+    read = company.invoke("TicketsFunction", {"tenant": "acme", "limit": 10})
+    assert read["pages"] > 1
+    assert len(read["tickets"]) > 10
+
+
+def test_a_direct_consent_needs_no_backend_and_ends_on_a_page(company: Company) -> None:
+    begun = company.begin("direct", TICKETING, completion="direct", return_url="")
+    page = company.get(company.consents(begun["connect_url"]))
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "Connected" in page.text
+    assert company.record("direct", TICKETING) is not None
+
+
+def test_sixty_four_copies_of_one_callback_are_one_exchange(company: Company) -> None:
+    begun = company.begin("parallel", TICKETING, completion="direct", return_url="")
+    callback = company.consents(begun["connect_url"])
+    cookie = "; ".join(f"{name}={value}" for name, value in company.browser.cookies.items())
+    before = company.asked("stats")["by_grant_type"]["authorization_code"]
+
+    def open_callback(_copy: int) -> int:
+        verify = company.ready.ca_bundle
+        with requests.Session() as session:
+            session.trust_env = False
+            headers = {"Cookie": cookie}
+            return session.get(callback, headers=headers, verify=verify, allow_redirects=False, timeout=60).status_code
+
+    with ThreadPoolExecutor(64) as pool:
+        statuses = list(pool.map(open_callback, range(64)))
+    assert company.asked("stats")["by_grant_type"]["authorization_code"] == before + 1
+    assert statuses.count(200) == 1
+    assert set(statuses) == {200, 409}
+
+
+def test_a_denied_consent_stores_nothing_and_goes_back_with_the_reason(company: Company) -> None:
+    begun = company.begin("denied", TICKETING)
+    returned = query_of(company.get(company.consents(begun["connect_url"], decision="deny")))
+    assert returned == {"session": begun["session"], "integration": TICKETING, "error": "access_denied"}
+    assert company.record("denied", TICKETING) is None
+
+
+def test_a_callback_in_another_browser_is_refused_and_exchanges_nothing(company: Company) -> None:
+    callback = company.consents(company.begin("victim", TICKETING)["connect_url"])
+    stranger = Company(company.ready, company.authorization_server)
+    before = company.asked("stats")["by_grant_type"]
+    refused = stranger.get(callback)
+    assert refused.status_code == 403
+    assert "another browser" in refused.text
+    assert company.asked("stats")["by_grant_type"] == before
+    assert query_of(company.get(callback))["handle"]
+
+
+def test_a_link_that_was_used_up_says_so(company: Company) -> None:
+    begun = company.begin("once", TICKETING)
+    returned = query_of(company.get(company.consents(begun["connect_url"])))
+    company.consentry.complete("once", returned["session"], returned["handle"], "u-1")
+    assert company.get(begun["connect_url"]).status_code == 409
+    with pytest.raises(Trouble) as caught:
+        company.consentry.complete("once", returned["session"], returned["handle"], "u-1")
+    assert caught.value.code == "already_received"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ({"kind": "status", "status": 500}, 502),
+        ({"kind": "html", "status": 200}, 502),
+        ({"kind": "json_error", "error": "invalid_grant", "status": 400}, 400),
+        ({"kind": "empty", "status": 200}, 502),
+        ({"kind": "drop_before"}, 502),
+        ({"kind": "truncated"}, 502),
+        ({"kind": "redirect"}, 503),
+    ],
+)
+def test_a_provider_in_trouble_is_explained_and_nothing_is_stored(
+    company: Company, fault: dict[str, object], status: int
+) -> None:
+    begun = company.begin("trouble", TICKETING, completion="direct", return_url="")
+    callback = company.consents(begun["connect_url"])
+    company.control("faults", endpoint="token", count=1, **fault)
+    page = company.get(callback)
+    assert (page.status_code, "Reference" in page.text) == (status, True)
+    assert company.record("trouble", TICKETING) is None
+    assert company.asked("stats")["redirects_followed"] == 0
+
+
+def test_a_session_allows_only_what_it_names(company: Company) -> None:
+    begun = company.begin("narrow", TICKETING)
+    other = begun["connect_url"].replace(TICKETING, "hubspot")
+    assert company.get(other).status_code == 410
+    assert company.get(begun["connect_url"] + "x").status_code == 410
+
+
+def test_the_management_api_wants_a_signature(company: Company) -> None:
+    answer = company.get(f"{company.ready.base_url}/tenants/acme/connections")
+    assert answer.status_code == 403
+
+
+def test_customers_credentials_mint_and_wrong_ones_are_refused(company: Company) -> None:
+    good = {"client_id": "hotjar-demo-customer", "client_secret": "hotjar-demo-secret", "site_id": "14"}
+    assert company.consentry.put_credentials("acme", "hotjar", good, "Our site")["metadata"] == {"site_id": "14"}
+    hotmart = {"client_id": "hotmart-demo-customer", "client_secret": "hotmart-demo-secret"}
+    assert company.consentry.put_credentials("acme", "hotmart", hotmart, "")["status"] == "active"
+    with pytest.raises(Trouble) as caught:
+        company.consentry.put_credentials("globex", "hotjar", {**good, "client_secret": "CNRY-wrong-7c4d1e"}, "")
+    assert caught.value.code == "credential_rejected"
+    assert company.record("globex", "hotjar") is None
+
+
+@pytest.mark.parametrize("integration", ["hotjar-code", "hotmart-code", "hubspot"])
+def test_the_other_consents_work_too(company: Company, integration: str) -> None:
+    assert company.connect("others", integration)["status"] == "active"
+
+
+def test_health_needs_no_session(company: Company) -> None:
+    assert company.get(f"{company.ready.base_url}/health").json() == {"status": "ok"}
+
+
+def test_the_functions_logged_what_happened_and_no_secret(company: Company) -> None:
+    tokens = [company.consentry.token("acme", TICKETING), company.consentry.token("others", "hubspot")]
+    text = Path(company.ready.log_file).read_text(encoding="utf-8")
+    assert '"message":"consent"' in text
+    assert "CNRY-" not in text
+    assert "demo-secret" not in text
+    for token in tokens:
+        assert token.access_token.reveal() not in text

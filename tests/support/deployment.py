@@ -1,0 +1,285 @@
+"""A whole deployment in memory: real use cases, routes and DynamoDB adapters; fakes for keys, secrets and providers."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Barrier, local
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from consentry.aws.connections import DynamoConnections
+from consentry.aws.pending import DynamoSessions
+from consentry.aws.registry import DynamoIntegrations
+from consentry.connect.authorize import Authorize
+from consentry.connect.callback import ReceiveCallback
+from consentry.connect.complete import Complete
+from consentry.connect.credentials import ConnectWithCredentials
+from consentry.connect.exchange import ExchangeCode
+from consentry.connect.sessions import CreateSession
+from consentry.connect.store import StoreTokens
+from consentry.connect.tickets import Tickets
+from consentry.model import Connection, ConnectionKey, Flow, Secret
+from consentry.web.boundary import for_people, for_programs
+from consentry.web.consent import AuthorizeRoutes, CallbackRoute
+from consentry.web.manage import ManageRoutes
+from consentry.web.response import Response
+from tests.support.catalogue import ISSUER, FakeCatalogue
+from tests.support.client_secrets import FakeSecrets
+from tests.support.clock import FakeClock
+from tests.support.envelopes import FakeEnvelopes
+from tests.support.events import Event, event, json_event
+from tests.support.provider import FakeProvider
+from tests.support.randomness import ScriptedRandomness
+from tests.support.tables import TableClient, ignore, items, plain_texts
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BASE_URL = "https://vault.test"
+RETURN_URL = "https://app.test/connected"
+OTHER_RETURN_URL = "https://app.test/other?from=vault"
+CODE = "CNRY-code-7b1e93d4"
+AUTHORIZE = "ANY /authorize/{integration}"
+CALLBACK = "ANY /callback/{integration}"
+CREATE = "POST /tenants/{tenant}/sessions"
+COMPLETE = "POST /tenants/{tenant}/sessions/{session}/complete"
+PUT_CREDENTIALS = "PUT /tenants/{tenant}/connections/{integration}/{name}/credentials"
+INTEGRATIONS: tuple[dict[str, Any], ...] = (
+    {"integration": "crm", "provider": "crm", "client_id": "crm-client"},
+    {"integration": "crm2", "provider": "crm", "client_id": "crm-client-2", "scopes": ["contacts", "deals"]},
+    {"integration": "desk", "provider": "desk", "client_id": "desk-client", "display_name": "Help desk"},
+    {"integration": "metrics", "provider": "metrics"},
+)
+
+
+@dataclass
+class Ports:
+    """What happens around every call of a port; tests replace `before` and `after` to make one fail."""
+
+    before: Callable[[str], None] = ignore
+    after: Callable[[str], None] = ignore
+
+    def begin(self, operation: str) -> None:
+        self.before(operation)
+
+    def end(self, operation: str) -> None:
+        self.after(operation)
+
+
+def everyone_reads_before_anyone_writes(count: int) -> Callable[[str], None]:
+    """Hold `count` threads back after the first read of each until all of them have read: the worst of races."""
+    barrier, mine = Barrier(count, timeout=20), local()
+
+    def wait(operation: str) -> None:
+        if operation == "get_item" and not hasattr(mine, "has_read"):
+            mine.has_read = True
+            barrier.wait()
+
+    return wait
+
+
+@dataclass
+class RecordedRequests:
+    """`ports.RefreshRequests`: who was asked for, and what happens then."""
+
+    asked: list[tuple[ConnectionKey, int]] = field(default_factory=list)
+    then: Callable[[ConnectionKey, int], None] = lambda _key, _gen: None
+
+    def request(self, key: ConnectionKey, rejected_generation: int) -> None:
+        self.asked.append((key, rejected_generation))
+        self.then(key, rejected_generation)
+
+
+class Deployment:
+    """Implements `web.manage.UseCases`; `authorize`, `callback` and `manage` answer events as the functions do."""
+
+    def __init__(self, client: "DynamoDBClient", tables: Mapping[str, str], catalogue: FakeCatalogue) -> None:
+        self.names = tables
+        self.ports = Ports()
+        self.dynamo = TableClient(client, self.ports.begin, self.ports.end)
+        self.clock = FakeClock()
+        self.randomness = ScriptedRandomness()
+        self.tickets = Tickets(Secret("CNRY-mac-key-9d2f41"))
+        self.catalogue = catalogue
+        self.envelopes = FakeEnvelopes(self.ports.begin)
+        self.secrets = FakeSecrets(before=self.ports.begin)
+        self.provider = FakeProvider()
+        self.base_url = BASE_URL
+        self.refresh_requests = RecordedRequests()
+        self.sessions = DynamoSessions(self.dynamo.as_client, tables["PendingTable"])
+        self.connections = DynamoConnections(self.dynamo.as_client, tables["ConnectionsTable"])
+        self.integrations = DynamoIntegrations(self.dynamo.as_client, tables["IntegrationsTable"])
+
+    @property
+    def store(self) -> StoreTokens:
+        return StoreTokens(
+            clock=self.clock,
+            randomness=self.randomness,
+            connections=self.connections,
+            envelopes=self.envelopes,
+            epoch=1,
+            min_refresh_seconds=60,
+        )
+
+    @property
+    def create_session(self) -> CreateSession:
+        return CreateSession(
+            clock=self.clock,
+            randomness=self.randomness,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            return_urls=frozenset({RETURN_URL, OTHER_RETURN_URL}),
+        )
+
+    @property
+    def exchange(self) -> ExchangeCode:
+        return ExchangeCode(
+            clock=self.clock,
+            sessions=self.sessions,
+            catalogue=self.catalogue,
+            secrets=self.secrets,
+            provider_client=self.provider,
+            store=self.store,
+        )
+
+    @property
+    def complete(self) -> Complete:
+        return Complete(clock=self.clock, sessions=self.sessions, envelopes=self.envelopes, exchange=self.exchange)
+
+    @property
+    def connect_with_credentials(self) -> ConnectWithCredentials:
+        return ConnectWithCredentials(
+            clock=self.clock,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            provider_client=self.provider,
+            store=self.store,
+        )
+
+    @property
+    def departure(self) -> Authorize:
+        return Authorize(
+            clock=self.clock,
+            randomness=self.randomness,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            envelopes=self.envelopes,
+            base_url=self.base_url,
+        )
+
+    @property
+    def receive_callback(self) -> ReceiveCallback:
+        return ReceiveCallback(
+            clock=self.clock,
+            randomness=self.randomness,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            catalogue=self.catalogue,
+            envelopes=self.envelopes,
+            exchange=self.exchange,
+        )
+
+    def authorize(self, request: Event) -> Response:
+        return for_people(request, AuthorizeRoutes(lambda: self.departure))
+
+    def callback(self, request: Event) -> Response:
+        return for_people(request, CallbackRoute(lambda: self.receive_callback))
+
+    def manage(self, request: Event) -> Response:
+        return for_programs(request, ManageRoutes(self))
+
+    def created(self, **wanted: object) -> dict[str, Any]:
+        """Create a session for user `u-1` of `acme` and integration `crm`; return the answer's body."""
+        body = {"user_ref": "u-1", "integrations": ["crm"], "return_url": RETURN_URL, **wanted}
+        response = self.manage(json_event(CREATE, {"tenant": "acme"}, body))
+        assert response["statusCode"] == 201, response["body"]
+        return body_of(response)
+
+    def completed(self, returned: Mapping[str, str], *, tenant: str = "acme", **changes: object) -> Response:
+        """Complete with the parameters that the browser brought back."""
+        body = {"handle": returned["handle"], "user_ref": "u-1", **changes}
+        return self.manage(json_event(COMPLETE, {"tenant": tenant, "session": returned["session"]}, body))
+
+    def connection(self, integration: str = "crm", name: str = "default", tenant: str = "acme") -> Connection | None:
+        return self.connections.read(ConnectionKey(tenant, integration, name))
+
+    def flow(self, created: Mapping[str, Any], integration: str = "crm") -> Flow:
+        flow = self.sessions.flow(created["session"], integration)
+        assert flow is not None
+        return flow
+
+    def stored_texts(self) -> list[str]:
+        """Every text and every byte string that any table holds; not `commit_id`, which is random and no secret."""
+        found = [item for table in self.names.values() for item in items(self.dynamo.client, table)]
+        texts = [{name: value for name, value in item.items() if name != "commit_id"} for item in found]
+        return [text for item in texts for text in plain_texts(item)]
+
+
+class Browser:
+    """A person's browser: opens addresses of the deployment and keeps its cookies (RFC 6265, one host)."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.jar: dict[str, str] = {}
+
+    def event(self, url: str, **changes: Any) -> Event:  # noqa: ANN401 - handed on to `event`
+        parts = urlsplit(url)
+        kind, integration = parts.path.strip("/").split("/")
+        route = AUTHORIZE if kind == "authorize" else CALLBACK
+        cookies = [f"{name}={value}" for name, value in self.jar.items()]
+        given = {"parameters": {"integration": integration}, "query": parts.query, "cookies": cookies, **changes}
+        return event(route, **given)
+
+    def open(self, url: str, **changes: Any) -> Response:  # noqa: ANN401 - handed on to `event`
+        request = self.event(url, **changes)
+        answering = self.deployment.authorize if request["routeKey"] == AUTHORIZE else self.deployment.callback
+        response = answering(request)
+        for cookie in response.get("cookies", ()):
+            self.keep(cookie)
+        return response
+
+    def keep(self, cookie: str) -> None:
+        name, value, attributes = parsed_cookie(cookie)
+        if attributes["Max-Age"] == "0":
+            self.jar.pop(name, None)
+        else:
+            self.jar[name] = value
+
+    def departs(self, created: Mapping[str, Any], integration: str = "crm") -> str:
+        """Open the connect link; return the provider's address that the browser is sent to."""
+        response = self.open(created["authorize_urls"][integration])
+        assert response["statusCode"] == 302, response["body"]
+        return str(response["headers"]["Location"])
+
+    def consents(self, created: Mapping[str, Any], integration: str = "crm", **answer: str) -> Response:
+        """Go to the provider, say yes there, and come back."""
+        return self.open(provider_answer(self.departs(created, integration), **answer))
+
+
+def provider_answer(location: str, **changes: str) -> str:
+    """Return where a provider sends the browser back to: code, state and issuer, or as changed ("" leaves it out)."""
+    asked = dict(parse_qsl(urlsplit(location).query))
+    given = {"code": CODE, "state": asked["state"], "iss": ISSUER if "crm.test" in location else "", **changes}
+    return f"{asked['redirect_uri']}?{urlencode({name: value for name, value in given.items() if value})}"
+
+
+def parsed_cookie(cookie: str) -> tuple[str, str, dict[str, str]]:
+    """Return name, value and attributes of a Set-Cookie header."""
+    pair, *rest = cookie.split("; ")
+    name, _, value = pair.partition("=")
+    return name, value, {key: text for key, _, text in (each.partition("=") for each in rest)}
+
+
+def query_of(response: Response) -> dict[str, str]:
+    """Return the query of the address that a response redirects to."""
+    return dict(parse_qsl(urlsplit(response["headers"]["Location"]).query))
+
+
+def body_of(response: Response) -> dict[str, Any]:
+    body = json.loads(response["body"])
+    assert isinstance(body, dict)
+    return body

@@ -1,0 +1,234 @@
+"""DynamoDB's condition and update expressions, parsed once for each text and evaluated on low-level items.
+
+What Consentry's adapters send, and nothing else: comparisons, IN, BETWEEN, NOT, AND, OR, parentheses, the functions
+`attribute_exists`, `attribute_not_exists` and `if_not_exists`; SET with + and -, REMOVE, ADD of numbers.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final
+
+type Item = dict[str, dict[str, Any]]
+type Names = Mapping[str, str]
+type Operand = Callable[[Item, Names, Item], dict[str, Any] | None]
+type Condition = Callable[[Item, Names, Item], bool]
+type Change = Callable[[Item, Item, Names, Item], None]
+
+_TOKEN: Final = re.compile(r"\s*(#\w+|:\w+|<>|<=|>=|[()=<>,+-]|\w+)")
+_COMPARISONS: Final = {"=": eq, "<>": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+_CLAUSES: Final = {"SET", "REMOVE", "ADD"}
+
+
+class NotAnExpression(ValueError):
+    """The text is nothing that DynamoDB, or this small part of it, understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled[T]:
+    """What the expression does, and the placeholders that it uses."""
+
+    act: T
+    placeholders: frozenset[str]
+
+
+def number(value: Mapping[str, Any]) -> int | Decimal:
+    text = value["N"]
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
+
+
+class _Tokens:
+    def __init__(self, text: str) -> None:
+        found, at = [], 0
+        while text[at:].strip():
+            match = _TOKEN.match(text, at)
+            if match is None:
+                raise NotAnExpression(text)
+            found.append(match[1])
+            at = match.end()
+        self.text = text
+        self.left = found
+        self.placeholders = frozenset(each for each in found if each[0] in "#:")
+
+    def peek(self) -> str:
+        return self.left[0] if self.left else ""
+
+    def take(self, *expected: str) -> str:
+        if not self.left or (expected and self.left[0] not in expected):
+            raise NotAnExpression(f"{self.text!r} at {self.peek()!r}")
+        return self.left.pop(0)
+
+    def took(self, word: str) -> bool:
+        if self.peek() == word:
+            self.left.pop(0)
+            return True
+        return False
+
+    def separated(self) -> Iterator[None]:
+        """Once for each part of a list with commas."""
+        yield
+        while self.took(","):
+            yield
+
+
+@cache
+def condition(text: str) -> Compiled[Condition]:
+    tokens = _Tokens(text)
+    parsed = _either(tokens)
+    if tokens.left:
+        raise NotAnExpression(f"{text!r} at {tokens.peek()!r}")
+    return Compiled(parsed, tokens.placeholders)
+
+
+def _either(tokens: _Tokens) -> Condition:
+    parts = [_both(tokens)]
+    while tokens.took("OR"):
+        parts.append(_both(tokens))
+    return parts[0] if len(parts) == 1 else lambda item, names, values: any(p(item, names, values) for p in parts)
+
+
+def _both(tokens: _Tokens) -> Condition:
+    parts = [_negated(tokens)]
+    while tokens.took("AND"):
+        parts.append(_negated(tokens))
+    return parts[0] if len(parts) == 1 else lambda item, names, values: all(p(item, names, values) for p in parts)
+
+
+def _negated(tokens: _Tokens) -> Condition:
+    if tokens.took("NOT"):
+        inner = _negated(tokens)
+        return lambda item, names, values: not inner(item, names, values)
+    return _primary(tokens)
+
+
+def _primary(tokens: _Tokens) -> Condition:
+    if tokens.took("("):
+        inner = _either(tokens)
+        tokens.take(")")
+        return inner
+    if tokens.peek() in {"attribute_exists", "attribute_not_exists"}:
+        wanted = tokens.take() == "attribute_exists"
+        tokens.take("(")
+        operand = _operand(tokens)
+        tokens.take(")")
+        return lambda item, names, values: (operand(item, names, values) is not None) is wanted
+    return _comparison(tokens)
+
+
+def _comparison(tokens: _Tokens) -> Condition:
+    left = _operand(tokens)
+    word = tokens.take(*_COMPARISONS, "IN", "BETWEEN")
+    if word == "IN":
+        tokens.take("(")
+        among = [_operand(tokens) for _ in tokens.separated()]
+        tokens.take(")")
+        return lambda item, names, values: any(
+            _holds("=", left(item, names, values), one(item, names, values)) for one in among
+        )
+    right = _operand(tokens)
+    if word == "BETWEEN":
+        tokens.take("AND")
+        last = _operand(tokens)
+        return lambda item, names, values: (
+            _holds(">=", left(item, names, values), right(item, names, values))
+            and _holds("<=", left(item, names, values), last(item, names, values))
+        )
+    return lambda item, names, values: _holds(word, left(item, names, values), right(item, names, values))
+
+
+def _holds(word: str, left: dict[str, Any] | None, right: dict[str, Any] | None) -> bool:
+    """Values of different types, or a missing one, are unequal and in no order."""
+    if left is None or right is None or left.keys() != right.keys():
+        return word == "<>"
+    if "N" in left:
+        return bool(_COMPARISONS[word](number(left), number(right)))
+    (ours,), (theirs,) = left.values(), right.values()
+    return bool(_COMPARISONS[word](ours, theirs))
+
+
+def _operand(tokens: _Tokens) -> Operand:
+    token = tokens.take()
+    if token.startswith(":"):
+        return lambda _item, _names, values: values[token]
+    if token.startswith("#"):
+        return lambda item, names, _values: item.get(names[token])
+    if token == "if_not_exists":
+        tokens.take("(")
+        path = _operand(tokens)
+        tokens.take(",")
+        otherwise = _operand(tokens)
+        tokens.take(")")
+        return lambda item, names, values: path(item, names, values) or otherwise(item, names, values)
+    if not token[0].isalpha():
+        raise NotAnExpression(f"{tokens.text!r} at {token!r}")
+    return lambda item, _names, _values: item.get(token)
+
+
+@cache
+def update(text: str) -> Compiled[tuple[Change, ...]]:
+    """Return changes: each takes the item as it was, the item to be, names and values."""
+    tokens = _Tokens(text)
+    changes: list[Change] = []
+    while tokens.left:
+        clause = tokens.take(*_CLAUSES)
+        part = {"SET": _set, "REMOVE": _remove, "ADD": _add}[clause]
+        changes += [part(tokens) for _ in tokens.separated()]
+    return Compiled(tuple(changes), tokens.placeholders)
+
+
+def _path(tokens: _Tokens) -> Callable[[Names], str]:
+    token = tokens.take()
+    if token.startswith("#"):
+        return lambda names: names[token]
+    return lambda _names: token
+
+
+def _set(tokens: _Tokens) -> Change:
+    path = _path(tokens)
+    tokens.take("=")
+    first = _operand(tokens)
+    if tokens.peek() in {"+", "-"}:
+        first = _sum(first, tokens.take(), _operand(tokens))
+
+    def change(old: Item, new: Item, names: Names, values: Item) -> None:
+        value = first(old, names, values)
+        if value is None:
+            raise NotAnExpression(f"{tokens.text!r} refers to an attribute that is not there")
+        new[path(names)] = value
+
+    return change
+
+
+def _sum(left: Operand, sign: str, right: Operand) -> Operand:
+    def total(item: Item, names: Names, values: Item) -> dict[str, Any]:
+        ours, theirs = left(item, names, values), right(item, names, values)
+        if ours is None or theirs is None:
+            raise NotAnExpression("a sum needs two numbers")
+        return {"N": str(number(ours) + (number(theirs) if sign == "+" else -number(theirs)))}
+
+    return total
+
+
+def _remove(tokens: _Tokens) -> Change:
+    path = _path(tokens)
+
+    def change(_old: Item, new: Item, names: Names, _values: Item) -> None:
+        new.pop(path(names), None)
+
+    return change
+
+
+def _add(tokens: _Tokens) -> Change:
+    path, amount = _path(tokens), _operand(tokens)
+
+    def change(old: Item, new: Item, names: Names, values: Item) -> None:
+        added = amount(old, names, values) or {"N": "0"}
+        new[path(names)] = {"N": str(number(old.get(path(names), {"N": "0"})) + number(added))}
+
+    return change

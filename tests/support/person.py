@@ -1,0 +1,98 @@
+"""A company's backend and a person's browser against a running local stack, one HTTP request at a time."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+import boto3
+import pytest
+import requests
+
+from consentry import Vault
+from dev.acme.consentry_api import Consentry
+from dev.ready import Ready
+
+RETURN_URL = "http://localhost:1/return"
+type Json = dict[str, Any]
+
+
+@dataclass
+class Company:
+    """Everything that a company with this stack can do; `browser` is its user's, with a cookie jar."""
+
+    ready: Ready
+    authorization_server: str
+    browser: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        self.browser.trust_env = False
+        self.browser.verify = self.ready.ca_bundle or True
+        self.consentry = Consentry(self.ready)
+
+    @property
+    def aws(self) -> boto3.Session:
+        return boto3.Session(self.ready.access_key_id, self.ready.secret_access_key, region_name=self.ready.region)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes clients at run time
+        return self.aws.client(cast("Any", service), endpoint_url=self.ready.aws_endpoint)
+
+    @contextmanager
+    def vault(self) -> Iterator[Vault]:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AWS_ENDPOINT_URL", self.ready.aws_endpoint)
+            table, function = self.ready.tables["connections"], self.ready.functions["RefreshFunction"]
+            yield Vault(table=table, refresh_function=function, session=self.aws)
+
+    def begin(self, tenant: str, integration: str, **wanted: object) -> Json:
+        session = {"user_ref": "u-1", "integrations": [integration], "return_url": RETURN_URL, **wanted}
+        return self.consentry.begin(tenant, session)
+
+    def get(self, url: str) -> requests.Response:
+        return self.browser.get(url, allow_redirects=False, timeout=30)
+
+    def consents(self, connect_url: str, *, decision: str = "allow", account: str = "acme") -> str:
+        """Follow the link and decide at the provider; return the address of the callback, not yet opened."""
+        departure = self.get(connect_url)
+        assert departure.status_code == 302, departure.text
+        form = {"decision": decision, "account": account}
+        decided = requests.post(departure.headers["Location"], data=form, allow_redirects=False, timeout=30)
+        assert decided.status_code in {302, 303}, decided.text
+        return decided.headers["Location"]
+
+    def connect(self, tenant: str, integration: str, **wanted: object) -> Json:
+        """Go the whole way with confirmation; return the connection."""
+        begun = self.begin(tenant, integration, **wanted)
+        returned = query_of(self.get(self.consents(begun["connect_url"])))
+        return self.consentry.complete(tenant, returned["session"], returned["handle"], "u-1")
+
+    def record(self, tenant: str, integration: str) -> Json | None:
+        """The connection's row as DynamoDB shapes it."""
+        key = {"tenant": {"S": tenant}, "connection": {"S": f"{integration}#default"}}
+        table = self.ready.tables["connections"]
+        found: Json = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
+        return found.get("Item")
+
+    def invoke(self, function: str, payload: Mapping[str, object]) -> Json:
+        name = self.ready.functions[function]
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(payload))
+        value: Json = json.loads(answer["Payload"].read())
+        return value
+
+    def control(self, order: str, **fields: object) -> Json:
+        """Tell the authorization server what to do."""
+        answer = requests.post(f"{self.authorization_server}/_control/{order}", json=fields, timeout=10)
+        assert answer.ok, answer.text
+        value: Json = answer.json()
+        return value
+
+    def asked(self, what: str) -> Any:  # noqa: ANN401 - the control API's own shapes
+        """Ask the authorization server what it saw."""
+        return requests.get(f"{self.authorization_server}/_control/{what}", timeout=10).json()
+
+
+def query_of(response: requests.Response) -> dict[str, str]:
+    assert response.status_code in {302, 303}, response.text
+    return dict(parse_qsl(urlsplit(response.headers["Location"]).query))

@@ -1,0 +1,234 @@
+"""Completing a consent from the company's backend: handle, session and user must be the same person's (S-01)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from consentry.model import FlowStatus
+from consentry.ports import NotDelivered, Undetermined
+from consentry.web.response import Response
+from tests.support.client_secrets import CLIENT_SECRET
+from tests.support.deployment import (
+    CODE,
+    COMPLETE,
+    Browser,
+    Deployment,
+    body_of,
+    everyone_reads_before_anyone_writes,
+    query_of,
+)
+from tests.support.events import json_event
+from tests.support.provider import Step, answer, tokens
+
+
+@pytest.fixture
+def created(deployment: Deployment) -> dict[str, Any]:
+    return deployment.created()
+
+
+@pytest.fixture
+def returned(created: dict[str, Any], browser: Browser) -> dict[str, str]:
+    """What the browser brought back to the company's application."""
+    return query_of(browser.consents(created))
+
+
+def complete(deployment: Deployment, session: str, body: object, tenant: str = "acme") -> Response:
+    return deployment.manage(json_event(COMPLETE, {"tenant": tenant, "session": session}, body))
+
+
+def test_a_confirmed_consent_is_exchanged_and_stored(
+    deployment: Deployment, created: dict[str, Any], returned: dict[str, str]
+) -> None:
+    deployment.provider.then(tokens(scope="contacts"))
+    response = deployment.completed(returned)
+    assert response["statusCode"] == 200
+    shown = body_of(response)["connection"]
+    assert (shown["status"], shown["account"], shown["generation"]) == ("active", "4711", 1)
+    assert "CNRY-" not in response["body"]
+    sent = deployment.provider.forms[0]
+    assert (sent["code"], sent["client_id"], sent["client_secret"]) == (CODE, "crm-client", CLIENT_SECRET)
+    assert sent["redirect_uri"] == "https://vault.test/callback/crm"
+    assert len(sent["code_verifier"]) == 43
+    assert deployment.flow(created).status is FlowStatus.DONE
+    assert deployment.flow(created).code == b""
+    assert deployment.flow(created).verifier == b""
+
+
+def test_another_user_is_a_conflict_and_the_code_is_destroyed(
+    deployment: Deployment, created: dict[str, Any], returned: dict[str, str]
+) -> None:
+    response = deployment.completed(returned, user_ref="u-2")
+    assert (response["statusCode"], body_of(response)["code"]) == (409, "other_user")
+    flow = deployment.flow(created)
+    assert (flow.status, flow.code, flow.verifier) == (FlowStatus.FAILED, b"", b"")
+    assert deployment.completed(returned)["statusCode"] == 409
+    assert deployment.provider.requests == []
+
+
+def test_a_wrong_handle_is_not_found_and_destroys_nothing(deployment: Deployment, returned: dict[str, str]) -> None:
+    wrong = {**returned, "handle": "crm." + "x" * 43}
+    response = deployment.completed(wrong)
+    assert (response["statusCode"], body_of(response)["code"]) == (404, "unknown_handle")
+    assert deployment.provider.requests == []
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+
+
+def test_a_session_without_a_parked_code_has_no_handle(deployment: Deployment, created: dict[str, Any]) -> None:
+    guessed = {"session": created["session"], "handle": "crm." + "x" * 43}
+    assert deployment.completed(guessed)["statusCode"] == 404
+    Browser(deployment).departs(created)
+    assert deployment.completed(guessed)["statusCode"] == 404
+
+
+def test_a_minute_later_it_is_too_late_and_the_code_is_gone(
+    deployment: Deployment, created: dict[str, Any], returned: dict[str, str]
+) -> None:
+    deployment.clock.advance(60)
+    response = deployment.completed(returned)
+    assert response["statusCode"] == 410
+    assert deployment.flow(created).code == b""
+    assert deployment.flow(created).outcome == "completed_late"
+    assert deployment.provider.requests == []
+
+
+def test_a_second_before_that_it_is_not(deployment: Deployment, returned: dict[str, str]) -> None:
+    deployment.clock.advance(59)
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+
+
+def test_completing_twice_exchanges_once(deployment: Deployment, returned: dict[str, str]) -> None:
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+    again = deployment.completed(returned)
+    assert (again["statusCode"], body_of(again)["code"]) == (409, "already_received")
+    assert len(deployment.provider.requests) == 1
+
+
+def test_of_32_completions_at_once_one_exchanges(deployment: Deployment, returned: dict[str, str]) -> None:
+    deployment.provider.then(tokens(), tokens())
+    deployment.ports.after = everyone_reads_before_anyone_writes(32)
+    with ThreadPoolExecutor(32) as pool:
+        statuses = [each["statusCode"] for each in pool.map(lambda _: deployment.completed(returned), range(32))]
+    assert sorted(statuses) == [200] + [409] * 31
+    assert len(deployment.provider.requests) == 1
+
+
+def test_another_tenant_s_session_does_not_exist(deployment: Deployment, returned: dict[str, str]) -> None:
+    foreign = deployment.completed(returned, tenant="other")
+    unknown = complete(deployment, "x" * 22, {"handle": returned["handle"], "user_ref": "u-1"})
+    assert (foreign["statusCode"], unknown["statusCode"]) == (404, 404)
+    hidden = {"correlation_id": ""}
+    assert body_of(foreign) | hidden == body_of(unknown) | hidden
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("session", ["", "x", "x" * 3000, "a#b", "é", "\ud800", "crm"])
+def test_an_odd_session_is_not_found_without_a_call(deployment: Deployment, session: str) -> None:
+    deployment.dynamo.calls.clear()
+    assert complete(deployment, session, {"handle": "crm.x", "user_ref": "u-1"})["statusCode"] == 404
+    assert deployment.dynamo.calls == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"handle": "crm.x"}, {"user_ref": "u-1"}, {"handle": 7, "user_ref": "u-1"}, {"handle": "x", "user_ref": "u"},
+        {"handle": "crm.x", "user_ref": None}, {"handle": "..", "user_ref": "u"}, {"handle": "é.x", "user_ref": "u"},
+        {"handle": ["crm.x"], "user_ref": "u"},
+    ],
+)  # fmt: skip
+def test_a_malformed_body_is_refused(deployment: Deployment, created: dict[str, Any], body: object) -> None:
+    response = complete(deployment, created["session"], body)
+    assert response["statusCode"] == 400
+    assert "handle" in body_of(response)["detail"]
+
+
+@pytest.mark.parametrize("odd", ["crm.\ud800", "crm.\x00", "crm." + "x" * 60_000])
+def test_an_odd_handle_is_not_found_and_an_odd_user_is_another_one(
+    deployment: Deployment, returned: dict[str, str], odd: str
+) -> None:
+    assert deployment.completed({**returned, "handle": odd})["statusCode"] == 404
+    assert deployment.completed(returned, user_ref=odd)["statusCode"] == 409
+
+
+FAILURES: list[tuple[Step, int, str]] = [
+    (answer(500, b"<html>CNRY-trouble</html>"), 502, "provider_trouble"),
+    (answer(503, {"error": "temporarily_unavailable"}, retry_after="7"), 502, "provider_trouble"),
+    (answer(429, {}, retry_after="7"), 502, "provider_trouble"),
+    (answer(200, b"<html>CNRY-welcome</html>"), 502, "provider_trouble"),
+    (answer(200, {"token_type": "bearer"}), 502, "provider_trouble"),
+    (answer(200, b""), 502, "provider_trouble"),
+    (answer(400, {"error": "invalid_grant", "error_description": "CNRY-words"}), 400, "code_refused"),
+    (answer(401, {"error": "invalid_client"}), 503, "client_refused"),
+    (answer(400, {"error": "CNRY-Token-7Hk2"}), 503, "client_refused"),
+    (answer(302, b"", location="https://evil.test/"), 503, "client_refused"),
+    (NotDelivered("NewConnectionError"), 502, "provider_silent"),
+    (Undetermined("deadline"), 502, "provider_silent"),
+    (Undetermined("ProtocolError", peer_closed=True), 502, "provider_silent"),
+]
+
+
+@pytest.mark.parametrize(("step", "status", "code"), FAILURES)
+def test_a_failed_exchange_is_a_problem_stores_nothing_and_fails_the_flow(
+    deployment: Deployment, created: dict[str, Any], returned: dict[str, str], step: Step, status: int, code: str
+) -> None:
+    deployment.provider.then(step)
+    response = deployment.completed(returned)
+    assert response["headers"]["Content-Type"] == "application/problem+json"
+    assert (response["statusCode"], body_of(response)["code"]) == (status, code)
+    assert "CNRY-" not in response["body"]
+    assert deployment.connection() is None
+    flow = deployment.flow(created)
+    assert (flow.status, flow.outcome, flow.verifier) == (FlowStatus.FAILED, code, b"")
+    assert len(deployment.provider.requests) == 1
+
+
+def test_the_wait_that_a_provider_asks_for_is_passed_on(deployment: Deployment, returned: dict[str, str]) -> None:
+    deployment.provider.then(answer(429, {}, retry_after="7"))
+    assert deployment.completed(returned)["headers"]["Retry-After"] == "7"
+
+
+def test_after_a_failure_the_same_link_begins_again(
+    deployment: Deployment, browser: Browser, created: dict[str, Any], returned: dict[str, str]
+) -> None:
+    deployment.provider.then(Undetermined("deadline"))
+    assert deployment.completed(returned)["statusCode"] == 502
+    deployment.provider.then(tokens())
+    assert deployment.completed(query_of(browser.consents(created)))["statusCode"] == 200
+
+
+def test_a_missing_client_secret_fails_before_the_code_is_spent(
+    deployment: Deployment, returned: dict[str, str]
+) -> None:
+    deployment.secrets.values = {}
+    response = deployment.completed(returned)
+    assert (response["statusCode"], body_of(response)["code"]) == (503, "misconfigured")
+    assert deployment.provider.requests == []
+
+
+def test_a_provider_that_left_the_catalogue_is_the_operator_s_to_mend(
+    deployment: Deployment, returned: dict[str, str]
+) -> None:
+    deployment.catalogue._providers.clear()
+    assert deployment.completed(returned)["statusCode"] == 503
+    assert deployment.provider.requests == []
+
+
+def test_everything_fallible_happens_before_the_request(deployment: Deployment, returned: dict[str, str]) -> None:
+    deployment.envelopes.sealing.clear()
+    deployment.envelopes.opened.clear()
+    deployment.provider.then(Undetermined("deadline"))
+    deployment.completed(returned)
+    assert sorted(deployment.envelopes.sealing) == ["access_token", "grant"]
+    assert deployment.envelopes.opened == ["flow", "flow"]
+
+
+def test_the_exchange_has_twelve_seconds(deployment: Deployment, returned: dict[str, str]) -> None:
+    deployment.provider.then(tokens())
+    deployment.completed(returned)
+    assert deployment.provider.deadlines == [12.0]

@@ -1,0 +1,304 @@
+"""Committing what a consent brought: new, again, in a race, and when nobody knows whether the write arrived."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from consentry.aws.dynamodb import Update, apply
+from consentry.connect.store import Arrival
+from consentry.errors import Conflict
+from consentry.model import ConnectionKey, Field, Grant, Secret
+from consentry.oauth.wire import TokenGrant
+from consentry.ports import Commit, CommitOutcome, StorageUnavailable
+from consentry.tokens import grant_secrets
+from tests.support.catalogue import CRM
+from tests.support.deployment import Browser, Deployment, body_of, query_of
+from tests.support.provider import TOKEN_ANSWER, tokens
+from tests.support.tables import ignore, items, unavailable
+
+KEY = ConnectionKey("acme", "crm")
+GRANTED = TokenGrant(
+    access_token=Secret("CNRY-access-1"),
+    token_type="Bearer",
+    expires_in_seconds=1800,
+    refresh_token=Secret("CNRY-refresh-1"),
+    scopes=None,
+    metadata={"hub_id": 4711},
+    account="4711",
+)
+ARRIVAL = Arrival(
+    key=KEY,
+    provider=CRM,
+    grant_type=Grant.AUTHORIZATION_CODE,
+    client_id="crm-client",
+    tokens=GRANTED,
+    account="4711",
+    metadata={"hub_id": 4711},
+    requested_scopes=("contacts",),
+)
+NEXT = replace(GRANTED, access_token=Secret("CNRY-access-2"), refresh_token=Secret("CNRY-refresh-2"))
+
+
+def connect(deployment: Deployment, answer: dict[str, Any] | None = None, **session: object) -> dict[str, Any]:
+    """Go through a whole consent; return the body of the answer to `complete`."""
+    deployment.provider.then(tokens(**(answer or {})))
+    returned = query_of(Browser(deployment).consents(deployment.created(**session)))
+    return body_of(deployment.completed(returned))
+
+
+def access_token(deployment: Deployment) -> str:
+    connection = deployment.connection()
+    assert connection is not None
+    return deployment.envelopes.open(
+        connection.access_token, connection.key.encryption_context(Field.ACCESS_TOKEN)
+    ).reveal()
+
+
+def refresh_token(deployment: Deployment) -> str:
+    connection = deployment.connection()
+    assert connection is not None
+    payload = deployment.envelopes.open(connection.grant, connection.key.encryption_context(Field.GRANT))
+    return grant_secrets(payload)["refresh_token"].reveal()
+
+
+def row(deployment: Deployment) -> dict[str, Any]:
+    (stored,) = items(deployment.dynamo.client, deployment.names["ConnectionsTable"])
+    return stored
+
+
+def store(deployment: Deployment, arrival: Arrival = ARRIVAL) -> int:
+    before = deployment.connections.read(KEY)
+    return deployment.store(arrival, deployment.store.sealing_keys(KEY), before).gen
+
+
+def refresh_meanwhile(deployment: Deployment) -> None:
+    """A refresh of the old grant commits the next generation."""
+    now = deployment.connections.read(KEY)
+    assert now is not None
+    commit = Commit(
+        key=KEY,
+        expected_gen=now.gen,
+        expected_epoch=1,
+        epoch=1,
+        commit_id=f"refresh-{now.gen}",
+        status=now.status,
+        set_attributes={"access_token": b"refreshed", "grant": b"refreshed"},
+    )
+    assert deployment.connections.commit(commit) is CommitOutcome.COMMITTED
+
+
+def once(operation: str, action: Callable[[], object]) -> Callable[[str], None]:
+    """Do something the first time that an operation is called."""
+    waiting = [action]
+
+    def hook(name: str) -> None:
+        if name == operation and waiting:
+            waiting.pop()()
+
+    return hook
+
+
+def raising(operation: str) -> Callable[[], object]:
+    def fail() -> object:
+        raise unavailable(operation)
+
+    return fail
+
+
+def test_a_new_connection_has_every_attribute_of_the_contract(deployment: Deployment) -> None:
+    connect(deployment, {"scope": "contacts"})
+    now = deployment.clock.now()
+    stored = row(deployment)
+    assert {name: stored[name] for name in ("tenant", "connection", "provider", "grant_type", "client_id")} == {
+        "tenant": {"S": "acme"},
+        "connection": {"S": "crm#default"},
+        "provider": {"S": "crm"},
+        "grant_type": {"S": "authorization_code"},
+        "client_id": {"S": "crm-client"},
+    }
+    numbers = {name: int(stored[name]["N"]) for name in ("v", "gen", "epoch", "failures", "created_at", "refreshed_at")}
+    assert numbers == {"v": 1, "gen": 1, "epoch": 1, "failures": 0, "created_at": now, "refreshed_at": now}
+    assert int(stored["expires_at"]["N"]) == now + 1800
+    assert now + 900 <= int(stored["due_at"]["N"]) <= now + 1350
+    assert 0 <= int(stored["due_shard"]["N"]) < 8
+    assert stored["status"] == {"S": "active"}
+    assert stored["scopes"] == {"L": [{"S": "contacts"}]}
+    assert stored["account"] == {"S": "4711"}
+    assert stored["client_account"] == {"S": "crm|crm-client|4711"}
+    assert stored["metadata"] == {"M": {"hub_id": {"N": "4711"}}}
+    assert len(stored["commit_id"]["S"]) == 43
+    assert stored["access_token"].keys() == stored["grant"].keys() == {"B"}
+    absent = {"lease_owner", "lease_until", "pend_gen", "pend_at", "last_error", "status_cause", "attention"}
+    assert absent.isdisjoint(stored)
+
+
+def test_tokens_are_sealed_each_under_its_own_context(deployment: Deployment) -> None:
+    connect(deployment)
+    assert access_token(deployment) == TOKEN_ANSWER["access_token"]
+    assert refresh_token(deployment) == TOKEN_ANSWER["refresh_token"]
+
+
+def test_scopes_that_an_answer_does_not_mention_are_those_that_were_asked_for(deployment: Deployment) -> None:
+    assert connect(deployment, scopes=["contacts", "deals"])["connection"]["scopes"] == ["contacts", "deals"]
+
+
+def test_granted_scopes_are_recorded_also_when_there_are_more(deployment: Deployment) -> None:
+    shown = connect(deployment, {"scope": "contacts extra"})["connection"]
+    assert (shown["scopes"], shown["status"]) == (["contacts", "extra"], "active")
+
+
+def test_a_missing_scope_makes_the_connection_insufficient(deployment: Deployment) -> None:
+    shown = connect(deployment, {"scope": "contacts"}, scopes=["contacts", "deals"])["connection"]
+    assert (shown["status"], shown["cause"]) == ("scope_insufficient", "scope_missing")
+    assert shown["scopes"] == ["contacts"]
+    assert {"due_at", "due_shard"}.isdisjoint(row(deployment))
+
+
+def test_connecting_again_with_all_scopes_mends_an_insufficient_connection(deployment: Deployment) -> None:
+    connect(deployment, {"scope": "contacts"}, scopes=["contacts", "deals"])
+    shown = connect(deployment, {"scope": "contacts deals"}, scopes=["contacts", "deals"])["connection"]
+    assert (shown["status"], shown["cause"], shown["generation"]) == ("active", "", 2)
+    assert "due_at" in row(deployment)
+
+
+def test_an_active_connection_that_comes_back_with_less_is_taken_off_the_due_index(deployment: Deployment) -> None:
+    connect(deployment)
+    assert connect(deployment, {"scope": "other"})["connection"]["status"] == "scope_insufficient"
+    assert {"due_at", "due_shard"}.isdisjoint(row(deployment))
+
+
+def test_old_tokens_stay_until_the_new_ones_are_committed(deployment: Deployment, browser: Browser) -> None:
+    connect(deployment)
+    old = access_token(deployment)
+    created = deployment.created()
+    returned = query_of(browser.consents(created))
+    assert access_token(deployment) == old
+    deployment.provider.then(tokens(access_token="CNRY-access-second"))
+    assert deployment.completed(returned)["statusCode"] == 200
+    assert access_token(deployment) == "CNRY-access-second"
+    assert int(row(deployment)["gen"]["N"]) == 2
+
+
+def test_a_reconnect_keeps_the_day_of_the_first_connection(deployment: Deployment) -> None:
+    first = connect(deployment)["connection"]["created_at"]
+    deployment.clock.advance(5000)
+    again = connect(deployment)["connection"]
+    assert again["created_at"] == first
+    assert again["refreshed_at"] == first + 5000
+
+
+def test_another_account_is_refused_and_the_old_tokens_stay(deployment: Deployment) -> None:
+    connect(deployment)
+    before = row(deployment)
+    refused = connect(deployment, {"hub_id": 9, "access_token": "CNRY-of-another"})
+    assert (refused["status"], refused["code"]) == (409, "account_mismatch")
+    assert row(deployment) == before
+
+
+def test_another_account_is_taken_where_the_session_allows_it(deployment: Deployment) -> None:
+    connect(deployment)
+    assert connect(deployment, {"hub_id": 9}, allow_account_change=True)["connection"]["account"] == "9"
+    assert row(deployment)["client_account"] == {"S": "crm|crm-client|9"}
+
+
+def test_an_account_that_is_no_longer_told_is_not_the_same_account(deployment: Deployment) -> None:
+    connect(deployment)
+    assert connect(deployment, {"hub_id": None})["code"] == "account_mismatch"
+
+
+def test_the_first_known_account_may_follow_an_unknown_one(deployment: Deployment) -> None:
+    connect(deployment, {"hub_id": None})
+    assert connect(deployment)["connection"]["account"] == "4711"
+
+
+def test_a_grant_without_a_refresh_token_does_not_keep_the_old_one(deployment: Deployment) -> None:
+    connect(deployment)
+    connect(deployment, {"refresh_token": None})
+    stored = row(deployment)
+    assert "grant" not in stored
+    assert stored["due_at"] == stored["expires_at"]
+
+
+def test_a_refresh_that_was_faster_is_superseded(deployment: Deployment) -> None:
+    store(deployment)
+    deployment.ports.before = once("update_item", lambda: refresh_meanwhile(deployment))
+    assert store(deployment, replace(ARRIVAL, tokens=NEXT)) == 3
+    assert access_token(deployment) == "CNRY-access-2"
+    assert refresh_token(deployment) == "CNRY-refresh-2"
+
+
+def test_a_consent_that_was_faster_is_followed_only_by_the_same_account(deployment: Deployment) -> None:
+    other = replace(ARRIVAL, account="9", tokens=replace(NEXT, account="9"), same_account=True)
+    deployment.ports.before = once("update_item", lambda: store(deployment))
+    with pytest.raises(Conflict) as refused:
+        store(deployment, other)
+    assert refused.value.code == "account_mismatch"
+    assert access_token(deployment) == "CNRY-access-1"
+
+
+def test_somebody_who_is_always_faster_wins(deployment: Deployment) -> None:
+    store(deployment)
+    busy = [False]
+
+    def always(operation: str) -> None:
+        if operation == "update_item" and not busy[0]:
+            busy[0] = True
+            refresh_meanwhile(deployment)
+            busy[0] = False
+
+    deployment.ports.before = always
+    with pytest.raises(Conflict) as refused:
+        store(deployment)
+    assert refused.value.code == "busy"
+
+
+def test_a_write_that_was_applied_but_not_answered_counts_once(deployment: Deployment) -> None:
+    deployment.ports.after = once("update_item", raising("update_item"))
+    assert store(deployment) == 1
+    assert int(row(deployment)["gen"]["N"]) == 1
+
+
+def test_a_reconnect_that_was_applied_but_not_answered_counts_once(deployment: Deployment) -> None:
+    store(deployment)
+    deployment.ports.after = once("update_item", raising("update_item"))
+    assert store(deployment, replace(ARRIVAL, tokens=NEXT)) == 2
+    assert access_token(deployment) == "CNRY-access-2"
+
+
+def test_a_write_that_was_neither_applied_nor_answered_is_repeated(deployment: Deployment) -> None:
+    deployment.ports.before = once("update_item", raising("update_item"))
+    assert store(deployment) == 1
+
+
+def test_a_table_that_stays_away_is_given_up_and_said(deployment: Deployment) -> None:
+    def never(operation: str) -> None:
+        if operation == "update_item":
+            raise unavailable(operation)
+
+    deployment.ports.before = never
+    with pytest.raises(StorageUnavailable):
+        store(deployment)
+    assert deployment.dynamo.calls.count("update_item") == 4
+    deployment.ports.before = ignore
+    assert deployment.connections.read(KEY) is None
+
+
+def test_a_connection_that_is_being_removed_is_not_revived(deployment: Deployment) -> None:
+    store(deployment)
+    update = Update().set({"status": "deleting"})
+    update.require(update.equal("gen", 1))
+    key = {"tenant": "acme", "connection": "crm#default"}
+    apply(
+        deployment.dynamo.client.update_item, update.request(deployment.names["ConnectionsTable"], key), "mark deleting"
+    )
+    with pytest.raises(Conflict) as refused:
+        store(deployment)
+    assert refused.value.code == "deleting"
+    assert connect(deployment)["code"] == "deleting"
+
+
+def test_an_arrival_does_not_print_its_secrets() -> None:
+    shown = repr(replace(ARRIVAL, credentials={"client_secret": Secret("CNRY-secret")}))
+    assert "CNRY-" not in shown

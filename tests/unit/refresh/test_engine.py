@@ -1,0 +1,675 @@
+"""The engine, on the real conditional writes: what is sent, what is stored, and what is never lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from consentry.aws.dynamodb import to_item
+from consentry.model import Status
+from consentry.oauth.wire import HttpAnswer, TokenRequest
+from consentry.ports import Commit, NotDelivered, StorageUnavailable, Undetermined
+from consentry.refresh.engine import Refreshed
+from consentry.refresh.policy import LEASE, SETTLE, Outcome
+from consentry.web.work import restore
+from tests.support.deployment import Deployment
+from tests.support.logs import Log
+from tests.support.provider import FakeProvider, answer, tokens
+from tests.support.tables import unavailable
+from tests.support.vaulted import FIRST_ACCESS, FIRST_REFRESH, FORGIVING, STATIC, Vaulted
+
+SECOND = tokens(access_token="CNRY-access-second", refresh_token="CNRY-refresh-second")
+THIRD = tokens(access_token="CNRY-access-third", refresh_token="CNRY-refresh-third")
+REVOKED = answer(400, {"error": "invalid_grant"})
+
+
+class Died(BaseException):
+    """The process ends here: nothing after it runs."""
+
+
+def died_in_the_request(vaulted: Vaulted) -> None:
+    vaulted.provider.then(Died())
+    with pytest.raises(Died):
+        vaulted.refresh()
+
+
+# The good way
+
+
+def test_a_due_connection_gets_a_new_generation(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert [form["refresh_token"] for form in vaulted.provider.forms] == [FIRST_REFRESH]
+    assert (vaulted.access_token, vaulted.refresh_token) == ("CNRY-access-second", "CNRY-refresh-second")
+    record = vaulted.record
+    assert (record.gen, record.lease_owner, record.pend_gen, record.failures) == (2, "", None, 0)
+    assert record.expires_at == vaulted.clock.now() + 1800
+    assert record.due_at is not None
+    assert vaulted.clock.now() < record.due_at < record.expires_at
+
+
+def test_a_refresh_costs_one_read_two_writes_and_three_key_calls(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    vaulted.deployment.dynamo.calls.clear()
+    vaulted.refresh()
+    assert vaulted.deployment.dynamo.calls == ["get_item", "update_item", "update_item"]
+    assert vaulted.deployment.envelopes.opened == ["grant"]
+    assert vaulted.deployment.envelopes.sealing == ["access_token", "grant"]
+
+
+def test_between_answer_and_durable_write_there_is_no_call_but_the_write(vaulted: Vaulted) -> None:
+    order: list[str] = []
+    vaulted.deployment.ports.before = order.append
+
+    class Noting(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            received = super().send(request, deadline_seconds=deadline_seconds)
+            order.append("received")
+            return received
+
+    vaulted.engine(Noting(SECOND))(vaulted.key)
+    assert order[order.index("received") + 1 :] == ["update_item"]
+
+
+def test_what_is_not_due_is_left_alone(vaulted: Vaulted) -> None:
+    vaulted.clock.advance(-6)
+    assert vaulted.refresh() == Refreshed(Outcome.FRESH, 1)
+    assert vaulted.provider.requests == []
+
+
+def test_an_answer_without_a_refresh_token_keeps_the_stored_one(vaulted: Vaulted) -> None:
+    vaulted.provider.then(tokens(access_token="CNRY-access-second", refresh_token=None))
+    assert vaulted.refresh().outcome is Outcome.REFRESHED
+    assert (vaulted.access_token, vaulted.refresh_token) == ("CNRY-access-second", FIRST_REFRESH)
+
+
+def test_metadata_of_the_connection_outlives_an_answer_that_does_not_repeat_it(vaulted: Vaulted) -> None:
+    vaulted.provider.then(tokens(hub_id=None))
+    vaulted.refresh()
+    assert vaulted.record.metadata == {"hub_id": 4711}
+
+
+def test_a_short_lived_token_does_not_make_the_engine_loop(vaulted: Vaulted) -> None:
+    vaulted.provider.then(tokens(expires_in=3))
+    vaulted.refresh()
+    assert vaulted.record.due_at == vaulted.clock.now() + 60
+
+
+def test_customers_credentials_mint_again_and_stay(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment)
+    vaulted.connect_with_credentials()
+    vaulted.fall_due()
+    before = vaulted.record.grant
+    vaulted.provider.then(tokens(access_token="CNRY-minted"))  # the answer has a refresh token that nobody asked for
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert vaulted.provider.forms[0]["grant_type"] == "client_credentials"
+    assert vaulted.access_token == "CNRY-minted"
+    assert vaulted.record.grant == before
+
+
+def test_no_secret_reaches_the_log(vaulted: Vaulted, log_lines: Log) -> None:
+    vaulted.provider.then(answer(400, {"error": FIRST_REFRESH, "error_description": FIRST_REFRESH}))
+    vaulted.refresh()
+    assert log_lines.lines
+    assert "CNRY-" not in log_lines.text
+
+
+# One at a time
+
+
+def test_thirty_two_workers_send_one_request(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    engine = vaulted.engine()
+    with ThreadPoolExecutor(32) as pool:
+        outcomes = [each.outcome for each in pool.map(lambda _: engine(vaulted.key), range(32))]
+    assert len(vaulted.provider.requests) == 1
+    assert outcomes.count(Outcome.REFRESHED) == 1
+    assert set(outcomes) <= {Outcome.REFRESHED, Outcome.BUSY, Outcome.FRESH}
+    assert vaulted.record.gen == 2
+
+
+def test_twenty_callers_with_one_rejected_token_cause_one_request(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    outcomes = [vaulted.refresh(rejected_gen=1) for _ in range(20)]
+    assert len(vaulted.provider.requests) == 1
+    assert {each.generation for each in outcomes} == {2}
+
+
+def test_a_token_rejected_before_it_was_due_is_refreshed(vaulted: Vaulted) -> None:
+    vaulted.clock.advance(-300)
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh(rejected_gen=1) == Refreshed(Outcome.REFRESHED, 2)
+
+
+def test_a_commit_over_a_newer_generation_is_refused_and_the_newer_one_adopted(vaulted: Vaulted) -> None:
+    class Overtaken(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            overtake(vaulted)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    assert vaulted.engine(Overtaken(SECOND))(vaulted.key) == Refreshed(Outcome.ADOPTED, 2)
+    assert vaulted.record.commit_id == "somebody-else"
+
+
+def test_a_losers_failure_never_overwrites_the_winners_success(vaulted: Vaulted) -> None:
+    class Overtaken(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            overtake(vaulted)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    assert vaulted.engine(Overtaken(REVOKED))(vaulted.key) == Refreshed(Outcome.ADOPTED, 2)
+    assert (vaulted.record.status, vaulted.record.failures) == (Status.ACTIVE, 0)
+
+
+def overtake(vaulted: Vaulted) -> None:
+    record = vaulted.record
+    attributes = {"access_token": record.access_token, "expires_at": record.expires_at, "due_at": record.due_at}
+    vaulted.deployment.connections.commit(
+        Commit(
+            key=vaulted.key,
+            expected_gen=1,
+            expected_epoch=1,
+            epoch=1,
+            commit_id="somebody-else",
+            status=Status.ACTIVE,
+            set_attributes=attributes,
+        )
+    )
+
+
+def test_a_worker_that_read_before_another_was_told_to_wait_sends_nothing(vaulted: Vaulted) -> None:
+    vaulted.provider.then(answer(429, {"error": "slow_down"}, retry_after="3600"))
+    first: list[Refreshed] = []
+
+    def overtaken(operation: str) -> None:
+        if operation == "open" and not first:
+            first.append(Refreshed(Outcome.BUSY, 0))
+            first[0] = vaulted.refresh()
+
+    vaulted.deployment.ports.before = overtaken
+    assert vaulted.refresh().outcome is Outcome.BUSY
+    assert first[0].outcome is Outcome.RETRY_LATER
+    assert len(vaulted.provider.requests) == 1
+
+
+def test_forced_refreshes_keep_the_least_time_between_two(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND, THIRD)
+    assert vaulted.refresh(rejected_gen=1) == Refreshed(Outcome.REFRESHED, 2)
+    assert vaulted.refresh(rejected_gen=2).outcome is Outcome.WAITING
+    vaulted.clock.advance(60)
+    assert vaulted.refresh(rejected_gen=2) == Refreshed(Outcome.REFRESHED, 3)
+
+
+def test_a_generation_that_does_not_exist_yet_was_rejected_by_nobody(vaulted: Vaulted) -> None:
+    assert vaulted.refresh(rejected_gen=10**9).outcome is Outcome.FRESH
+    assert vaulted.provider.requests == []
+
+
+# Death and silence
+
+
+def test_after_a_death_in_the_request_strict_rotation_is_not_asked_again_while_the_token_lives(
+    vaulted: Vaulted,
+) -> None:
+    expires_at = vaulted.record.expires_at or 0
+    died_in_the_request(vaulted)
+    record = vaulted.record
+    assert record.in_doubt
+    assert record.due_at == expires_at - 120
+    assert record.servable(vaulted.clock.now())
+    vaulted.clock.advance(LEASE + SETTLE + 1)
+    assert vaulted.refresh().outcome is Outcome.FRESH
+    assert len(vaulted.provider.requests) == 1
+
+
+def test_a_token_lost_in_strict_rotation_is_flagged_with_its_cause(vaulted: Vaulted) -> None:
+    died_in_the_request(vaulted)
+    vaulted.fall_due()
+    vaulted.provider.then(REVOKED)
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    assert (vaulted.record.status, vaulted.record.status_cause) == (Status.REAUTH_REQUIRED, "ambiguous_rotation")
+
+
+def test_a_request_that_never_arrived_costs_nothing_even_under_strict_rotation(vaulted: Vaulted) -> None:
+    died_in_the_request(vaulted)
+    vaulted.fall_due()
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+
+
+def test_a_grace_brings_the_token_back_once_the_first_request_must_have_settled(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment, FORGIVING)
+    vaulted.connect()
+    vaulted.fall_due()
+    began = vaulted.clock.now()
+    died_in_the_request(vaulted)
+    assert vaulted.record.due_at == began + LEASE + SETTLE + 1
+    vaulted.clock.time = began + LEASE + SETTLE - 1.0
+    assert vaulted.refresh(rejected_gen=1).outcome is Outcome.WAITING
+    vaulted.fall_due()
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert {form["refresh_token"] for form in vaulted.provider.forms} == {FIRST_REFRESH}
+
+
+def test_where_nothing_rotates_the_lease_is_all_there_is_to_wait_for(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment, STATIC)
+    vaulted.connect()
+    vaulted.fall_due()
+    died_in_the_request(vaulted)
+    vaulted.clock.advance(LEASE + 1)
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh().outcome is Outcome.REFRESHED
+
+
+def test_no_answer_leaves_the_intent_and_names_the_next_time(vaulted: Vaulted) -> None:
+    vaulted.provider.then(Undetermined("deadline"))
+    assert vaulted.refresh().outcome is Outcome.IN_DOUBT
+    record = vaulted.record
+    assert record.in_doubt
+    assert record.due_at == (record.expires_at or 0) - 120
+    assert vaulted.clock.now() + LEASE + SETTLE < record.next_try_at < record.due_at
+    assert record.last_error == "in_doubt:deadline"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"access_', b"[]", b'{"access_token": 7}'])
+def test_an_unusable_success_may_have_rotated(vaulted: Vaulted, body: bytes) -> None:
+    vaulted.provider.then(answer(200, body))
+    assert vaulted.refresh().outcome is Outcome.IN_DOUBT
+    assert vaulted.record.in_doubt
+
+
+def test_a_request_that_never_left_is_made_once_more(vaulted: Vaulted) -> None:
+    vaulted.provider.then(NotDelivered("refused"), SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+
+
+def test_a_provider_that_cannot_be_reached_is_tried_later_without_a_doubt(vaulted: Vaulted) -> None:
+    vaulted.provider.then(NotDelivered("refused"), NotDelivered("refused"))
+    assert vaulted.refresh().outcome is Outcome.RETRY_LATER
+    record = vaulted.record
+    assert (record.in_doubt, record.status, record.failures) == (False, Status.ACTIVE, 1)
+    assert record.due_at == record.next_try_at > vaulted.clock.now()
+
+
+def test_a_closed_connection_is_replayed_at_once_only_where_a_grace_allows_it(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment, FORGIVING)
+    vaulted.connect()
+    vaulted.fall_due()
+    vaulted.provider.then(Undetermined("closed", peer_closed=True), SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+
+
+def test_a_closed_connection_is_not_replayed_under_strict_rotation(vaulted: Vaulted) -> None:
+    vaulted.provider.then(Undetermined("closed", peer_closed=True))
+    assert vaulted.refresh().outcome is Outcome.IN_DOUBT
+    assert len(vaulted.provider.requests) == 1
+
+
+def test_that_the_replay_never_left_says_nothing_about_the_first_request(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment, FORGIVING)
+    vaulted.connect()
+    vaulted.fall_due()
+    vaulted.provider.then(Undetermined("closed", peer_closed=True), NotDelivered("refused"))
+    assert vaulted.refresh().outcome is Outcome.IN_DOUBT
+    assert vaulted.record.in_doubt
+
+
+# What the provider says
+
+
+def test_a_revoked_grant_is_flagged_at_once_and_never_asked_for_again(vaulted: Vaulted) -> None:
+    vaulted.provider.then(REVOKED)
+    assert vaulted.refresh() == Refreshed(Outcome.REAUTH_REQUIRED, 1)
+    record = vaulted.record
+    assert (record.status, record.status_cause, record.due_at) == (Status.REAUTH_REQUIRED, "grant_revoked", None)
+    assert vaulted.access_token == FIRST_ACCESS
+    vaulted.clock.advance(86_400)
+    assert vaulted.refresh().outcome is Outcome.NOT_ACTIVE
+    assert vaulted.refresh(rejected_gen=1).outcome is Outcome.NOT_ACTIVE
+    assert len(vaulted.provider.requests) == 1
+
+
+def test_the_operators_wrong_secret_touches_no_grant_and_recovers_by_itself(vaulted: Vaulted) -> None:
+    vaulted.provider.then(answer(401, {"error": "invalid_client"}))
+    assert vaulted.refresh().outcome is Outcome.OPERATOR
+    assert (vaulted.record.status, vaulted.record.in_doubt) == (Status.ACTIVE, False)
+    vaulted.fall_due()
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh().outcome is Outcome.REFRESHED
+    assert (vaulted.record.last_error, vaulted.record.next_try_at) == ("", 0)
+
+
+def test_too_many_requests_waits_as_long_as_it_is_told(vaulted: Vaulted) -> None:
+    vaulted.provider.then(answer(429, {"error": "slow_down"}, retry_after="700"))
+    assert vaulted.refresh().outcome is Outcome.RETRY_LATER
+    assert vaulted.record.next_try_at == vaulted.clock.now() + 700
+    assert not vaulted.record.in_doubt
+
+
+@pytest.mark.parametrize(
+    "unreadable", [answer(408, b"<html>"), answer(400, b'{"error": "inv'), answer(403, b"<html>WAF"), answer(302, b"")]
+)
+def test_only_a_readable_refusal_says_that_nothing_was_rotated(vaulted: Vaulted, unreadable: HttpAnswer) -> None:
+    vaulted.provider.then(unreadable)
+    vaulted.refresh()
+    assert (vaulted.record.status, vaulted.record.in_doubt) == (Status.ACTIVE, True)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_error_keeps_grant_and_token_and_leaves_a_doubt(vaulted: Vaulted, status: int) -> None:
+    vaulted.provider.then(answer(status, b"<html>oops</html>"))
+    assert vaulted.refresh().outcome is Outcome.RETRY_LATER
+    record = vaulted.record
+    assert (record.status, record.in_doubt, vaulted.refresh_token) == (Status.ACTIVE, True, FIRST_REFRESH)
+    assert record.servable(vaulted.clock.now())
+
+
+def test_a_day_of_server_errors_marks_nothing_dead(vaulted: Vaulted) -> None:
+    end = vaulted.clock.now() + 86_400
+    attempts = 0
+    while vaulted.clock.now() < end:
+        vaulted.provider.then(answer(503, b""))
+        assert vaulted.refresh().outcome is Outcome.RETRY_LATER
+        attempts += 1
+        vaulted.fall_due()
+    assert attempts < 24 * 60
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+
+
+def test_rejected_credentials_get_one_retry(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment)
+    vaulted.connect_with_credentials()
+    vaulted.fall_due()
+    rejected = answer(401, {"error": "invalid_client"})
+    vaulted.provider.then(rejected, rejected)
+    assert vaulted.refresh().outcome is Outcome.RETRY_LATER
+    vaulted.fall_due()
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    assert vaulted.record.status_cause == "credential_rejected"
+
+
+def test_a_token_that_nobody_can_renew_is_flagged_when_it_ends(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment)
+    vaulted.connect(refresh_token=None)
+    assert vaulted.record.due_at == vaulted.record.expires_at
+    assert vaulted.refresh(rejected_gen=1).outcome is Outcome.NOT_REFRESHABLE
+    vaulted.fall_due()
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    assert vaulted.record.status_cause == "no_refresh_token"
+    assert vaulted.provider.requests == []
+
+
+def test_a_token_without_an_end_is_never_due(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment)
+    vaulted.connect(expires_in=None)
+    assert (vaulted.record.expires_at, vaulted.record.due_at) == (None, None)
+    vaulted.clock.advance(10**9)
+    assert vaulted.refresh().outcome is Outcome.FRESH
+
+
+# Storage in trouble
+
+
+def failing_at(vaulted: Vaulted, *operations: str) -> None:
+    def fail(operation: str) -> None:
+        if operation in operations:
+            raise unavailable(operation) if operation.endswith("_item") else StorageUnavailable("a key is gone")
+
+    vaulted.deployment.ports.before = fail
+
+
+def test_a_table_that_cannot_be_read_sends_and_writes_nothing(vaulted: Vaulted) -> None:
+    failing_at(vaulted, "get_item")
+    with pytest.raises(StorageUnavailable):
+        vaulted.refresh()
+    assert vaulted.provider.requests == []
+
+
+@pytest.mark.parametrize("failing", ["open", "seal", "client_secrets"])
+def test_trouble_before_the_request_sends_nothing_and_lets_the_others_go_first(vaulted: Vaulted, failing: str) -> None:
+    before = vaulted.record
+    failing_at(vaulted, failing)
+    pauses = []
+    for _ in range(7):
+        vaulted.fall_due()
+        assert vaulted.refresh().outcome is Outcome.UNAVAILABLE
+        pauses.append((vaulted.record.due_at or 0) - vaulted.clock.now())
+    assert pauses == [60, 120, 240, 480, 900, 900, 900]
+    assert vaulted.provider.requests == []
+    record = vaulted.record
+    assert (record.access_token, record.grant, record.gen) == (before.access_token, before.grant, 1)
+    assert (record.status, record.in_doubt, record.last_error[:14]) == (Status.ACTIVE, False, "not_attempted:")
+
+
+def test_storage_that_stumbles_once_is_tried_again_at_once(vaulted: Vaulted) -> None:
+    stumbled: list[str] = []
+
+    def stumble(operation: str) -> None:
+        if operation not in stumbled and operation in {"get_item", "open", "client_secrets", "update_item"}:
+            stumbled.append(operation)
+            raise unavailable(operation) if operation.endswith("_item") else StorageUnavailable("a moment")
+
+    vaulted.deployment.ports.before = stumble
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert len(stumbled) == 4
+
+
+def test_a_postponed_record_that_moved_on_meanwhile_is_left_alone(vaulted: Vaulted) -> None:
+    seen = vaulted.record
+    overtake(vaulted)
+    after = vaulted.record
+    vaulted.deployment.connections.postpone(seen, error="not_attempted:x", until=vaulted.clock.now() + 900)
+    assert vaulted.record == after
+
+
+def test_a_lease_that_cannot_be_written_means_no_request(vaulted: Vaulted) -> None:
+    fail_writes(vaulted, times=3)
+    assert vaulted.refresh().outcome is Outcome.UNAVAILABLE
+    assert vaulted.provider.requests == []
+    assert not vaulted.record.in_doubt
+
+
+def test_a_refusal_is_written_again_until_it_is_there(vaulted: Vaulted) -> None:
+    vaulted.provider.then(REVOKED)
+    fail_writes(vaulted, times=5, skip=1)
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    assert vaulted.record.status_cause == "grant_revoked"
+
+
+def test_a_refusal_that_was_written_although_the_answer_was_lost_counts_once(vaulted: Vaulted) -> None:
+    vaulted.provider.then(REVOKED)
+    fail_writes(vaulted, times=1, skip=1, applied=True)
+    assert vaulted.refresh() == Refreshed(Outcome.REAUTH_REQUIRED, 1)
+
+
+def test_a_refusal_that_cannot_be_written_leaves_the_doubt_of_the_lease(vaulted: Vaulted) -> None:
+    vaulted.provider.then(REVOKED)
+    fail_writes(vaulted, times=10_000, skip=1)
+    assert vaulted.refresh().outcome is Outcome.IN_DOUBT
+    assert (vaulted.record.status, vaulted.record.in_doubt) == (Status.ACTIVE, True)
+
+
+def test_a_new_token_is_written_again_until_it_is_there(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    fail_writes(vaulted, times=5, skip=1)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert vaulted.access_token == "CNRY-access-second"
+
+
+def test_a_commit_that_was_applied_although_its_answer_was_lost_counts_once(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    fail_writes(vaulted, times=1, skip=1, applied=True)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert vaulted.record.gen == 2
+
+
+def test_a_token_that_cannot_be_stored_waits_in_escrow_and_is_restored_from_there(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    fail_writes(vaulted, times=10_000, skip=1)
+    assert vaulted.refresh().outcome is Outcome.ESCROWED
+    vaulted.deployment.ports.before = lambda _: None
+    assert vaulted.record.in_doubt
+    event = {"Records": [{"messageId": "m", "body": vaulted.escrow.messages[0]}]}
+    assert restore(event, vaulted.escrow, vaulted.deployment.connections) == {"batchItemFailures": []}
+    assert (vaulted.record.gen, vaulted.record.in_doubt) == (2, False)
+    assert (vaulted.access_token, vaulted.refresh_token) == ("CNRY-access-second", "CNRY-refresh-second")
+    assert "CNRY-access" not in vaulted.escrow.messages[0]
+    assert "CNRY-refresh" not in vaulted.escrow.messages[0]
+
+
+def test_restoring_twice_counts_once(vaulted: Vaulted) -> None:
+    escrowed(vaulted)
+    event = {"Records": [{"messageId": "m", "body": vaulted.escrow.messages[0]}] * 2}
+    assert restore(event, vaulted.escrow, vaulted.deployment.connections) == {"batchItemFailures": []}
+    assert vaulted.record.gen == 2
+
+
+def test_an_ancient_message_never_overwrites_a_newer_generation(vaulted: Vaulted) -> None:
+    escrowed(vaulted)
+    overtake(vaulted)
+    event = {"Records": [{"messageId": "m", "body": vaulted.escrow.messages[0]}]}
+    assert restore(event, vaulted.escrow, vaulted.deployment.connections) == {"batchItemFailures": []}
+    assert vaulted.record.commit_id == "somebody-else"
+
+
+def test_while_something_waits_in_escrow_nobody_asks_again_under_strict_rotation(vaulted: Vaulted) -> None:
+    escrowed(vaulted)
+    vaulted.fall_due()
+    assert vaulted.refresh().outcome is Outcome.WAITING
+    vaulted.escrow.messages.clear()
+    vaulted.fall_due()
+    vaulted.provider.then(REVOKED)
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+
+
+def test_an_escrow_that_cannot_be_seen_counts_as_not_empty(vaulted: Vaulted) -> None:
+    died_in_the_request(vaulted)
+    vaulted.fall_due()
+    vaulted.escrow.unavailable = True
+    assert vaulted.refresh().outcome is Outcome.WAITING
+    assert len(vaulted.provider.requests) == 1
+
+
+def test_what_cannot_be_written_yet_is_delivered_again(vaulted: Vaulted) -> None:
+    escrowed(vaulted)
+    event = {"Records": [{"messageId": "m", "body": vaulted.escrow.messages[0]}]}
+    fail_writes(vaulted, times=10_000)
+    answer_while_down = restore(event, vaulted.escrow, vaulted.deployment.connections)
+    assert answer_while_down == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", "[]", '{"v":1}', '{"v":2}', "[" * 20_000, '{"v":1,"tenant":"acme","set":{"B":"?"}}']
+)
+def test_a_message_that_can_never_be_written_does_not_block_the_others(
+    vaulted: Vaulted, body: str, log_lines: Log
+) -> None:
+    event = {"Records": [{"messageId": "m", "body": body}]}
+    assert restore(event, vaulted.escrow, vaulted.deployment.connections) == {"batchItemFailures": []}
+    assert log_lines.named("escrow message dropped")[0]["level"] == "CRITICAL"
+    assert vaulted.record.gen == 1
+
+
+def test_a_token_that_can_be_kept_nowhere_is_said_loudly_and_stays_in_doubt(vaulted: Vaulted, log_lines: Log) -> None:
+    vaulted.provider.then(SECOND)
+    vaulted.escrow.unavailable = True
+    fail_writes(vaulted, times=10_000, skip=1)
+    assert vaulted.refresh().outcome is Outcome.ROTATION_LOST
+    assert [line["level"] for line in log_lines.named("new token could not be stored")] == ["CRITICAL"]
+    assert vaulted.record.in_doubt
+    assert "CNRY-" not in log_lines.text
+
+
+def escrowed(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    fail_writes(vaulted, times=10_000, skip=1)
+    assert vaulted.refresh().outcome is Outcome.ESCROWED
+    vaulted.deployment.ports.before = lambda _: None
+
+
+def fail_writes(vaulted: Vaulted, *, times: int, skip: int = 0, applied: bool = False) -> None:
+    seen = 0
+
+    def fail(operation: str) -> None:
+        nonlocal seen
+        if operation == "update_item":
+            seen += 1
+            if skip < seen <= skip + times:
+                raise unavailable(operation)
+
+    if applied:
+        vaulted.deployment.ports.after = fail
+    else:
+        vaulted.deployment.ports.before = fail
+
+
+# Fences
+
+
+def test_a_lifetime_counts_from_when_the_token_was_asked_for(vaulted: Vaulted) -> None:
+    class Slow(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            vaulted.clock.advance(24)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    asked_at = vaulted.clock.now()
+    vaulted.engine(Slow(tokens(expires_in=120)))(vaulted.key)
+    assert vaulted.record.expires_at == asked_at + 120
+
+
+def test_a_tick_of_a_clock_that_is_five_seconds_ahead_is_not_in_vain(vaulted: Vaulted) -> None:
+    vaulted.clock.advance(-5)
+    vaulted.provider.then(SECOND)
+    assert vaulted.refresh().outcome is Outcome.REFRESHED
+
+
+def test_a_record_of_another_epoch_is_not_refreshed(vaulted: Vaulted) -> None:
+    vaulted.epoch = 2
+    assert vaulted.refresh().outcome is Outcome.OTHER_EPOCH
+    assert vaulted.refresh(rejected_gen=1).outcome is Outcome.OTHER_EPOCH
+    assert vaulted.provider.requests == []
+
+
+def test_too_little_time_means_no_lease_and_no_request(vaulted: Vaulted) -> None:
+    vaulted.clock.remaining = 32.0
+    assert vaulted.engine()(vaulted.key).outcome is Outcome.WAITING
+    assert vaulted.provider.requests == []
+    assert vaulted.record.lease_owner == ""
+
+
+@pytest.mark.parametrize("step", [SECOND, REVOKED, answer(503, b"")])
+def test_a_connection_that_is_being_removed_is_not_brought_back(vaulted: Vaulted, step: HttpAnswer) -> None:
+    class Removing(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            mark_deleting(vaulted)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    vaulted.engine(Removing(step))(vaulted.key)
+    assert (vaulted.record.status, vaulted.record.gen) == (Status.DELETING, 1)
+
+
+def mark_deleting(vaulted: Vaulted) -> None:
+    vaulted.deployment.dynamo.client.update_item(
+        TableName=vaulted.deployment.names["ConnectionsTable"],
+        Key=to_item({"tenant": vaulted.key.tenant, "connection": vaulted.key.sort_key}),
+        UpdateExpression="SET #s = :d",
+        ExpressionAttributeNames={"#s": "status"},
+        ExpressionAttributeValues=to_item({":d": "deleting"}),
+    )
+
+
+def test_nobody_is_refreshed_who_is_not_there(vaulted: Vaulted) -> None:
+    assert vaulted.engine()(replace(vaulted.key, tenant="globex")) == Refreshed(Outcome.ABSENT, 0)
+
+
+def test_refreshing_one_connection_touches_no_other(vaulted: Vaulted, deployment: Deployment) -> None:
+    other = Vaulted(deployment)
+    other.key = replace(vaulted.key, tenant="globex")
+    other.connect()
+    before = other.record
+    vaulted.provider.then(SECOND)
+    vaulted.refresh()
+    assert other.record == before

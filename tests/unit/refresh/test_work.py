@@ -1,0 +1,108 @@
+"""Queue batches and direct invocations: one connection's trouble is its own, and no answer holds a token."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consentry.errors import InvalidRequest
+from consentry.ports import StorageUnavailable
+from consentry.web.work import work
+from tests.support.logs import Log
+from tests.support.provider import tokens
+from tests.support.tables import unavailable
+from tests.support.vaulted import Vaulted
+
+EVENT = json.loads((Path(__file__).parents[3] / "events" / "refresh.json").read_text())
+SECOND = tokens(access_token="CNRY-access-second", refresh_token="CNRY-refresh-second")
+
+
+def batch(*bodies: object) -> dict[str, Any]:
+    return {"Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies)]}
+
+
+def hint(tenant: object = "acme", connection: object = "crm#default", **more: object) -> str:
+    return json.dumps({"v": 1, "tenant": tenant, "connection": connection, "gen": 1, **more})
+
+
+def test_the_sample_event_is_understood(vaulted: Vaulted) -> None:
+    assert work(EVENT, vaulted.engine()) == {"batchItemFailures": []}
+
+
+def test_a_hint_makes_a_due_connection_fresh(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    assert work(batch(hint()), vaulted.engine()) == {"batchItemFailures": []}
+    assert vaulted.record.gen == 2
+
+
+def test_ten_copies_of_one_hint_cause_one_request(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    assert work(batch(*[hint()] * 10), vaulted.engine()) == {"batchItemFailures": []}
+    assert len(vaulted.provider.requests) == 1
+
+
+POISON = [
+    None, "", "not json", "[]", "{}", "[" * 20_000, hint(v=2), hint(connection="crm"), hint(connection="#default"),
+    hint(tenant=""), hint(tenant="a" * 64), hint(connection="../x#y"), hint(tenant=["acme"], connection={"a": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", POISON)
+def test_a_poisonous_message_fails_alone(vaulted: Vaulted, body: object) -> None:
+    vaulted.provider.then(SECOND)
+    assert work(batch(body, hint()), vaulted.engine()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert vaulted.record.gen == 2
+
+
+def test_a_forged_hint_does_no_more_than_a_check(vaulted: Vaulted) -> None:
+    forged = hint(tenant="globex", token_url="https://evil.test", gen=99)
+    assert work(batch(forged), vaulted.engine()) == {"batchItemFailures": []}
+    assert vaulted.provider.requests == []
+
+
+def test_an_unavailable_table_gives_the_message_back(vaulted: Vaulted) -> None:
+    def fail(operation: str) -> None:
+        if operation == "get_item":
+            raise unavailable(operation)
+
+    vaulted.deployment.ports.before = fail
+    assert work(batch(hint()), vaulted.engine()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_an_unavailable_key_is_looked_at_again_in_a_minute(vaulted: Vaulted) -> None:
+    def fail(operation: str) -> None:
+        if operation == "open":
+            raise StorageUnavailable("a key is gone")
+
+    vaulted.deployment.ports.before = fail
+    assert work(batch(hint()), vaulted.engine()) == {"batchItemFailures": []}
+    assert vaulted.record.due_at == vaulted.clock.now() + 60
+
+
+def test_a_mistake_of_ours_gives_the_message_back_and_is_logged_without_its_text(
+    vaulted: Vaulted, log_lines: Log
+) -> None:
+    def fail(operation: str) -> None:
+        if operation == "open":
+            message = "CNRY-inside-an-exception"
+            raise RuntimeError(message)
+
+    vaulted.deployment.ports.before = fail
+    assert work(batch(hint()), vaulted.engine()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert log_lines.named("unforeseen")[0]["error"] == "RuntimeError"
+    assert "CNRY-" not in log_lines.text
+
+
+def test_a_direct_invocation_answers_with_a_generation_and_never_a_token(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    event = {"tenant": "acme", "connection": "crm#default", "rejected_generation": 1}
+    assert work(event, vaulted.engine()) == {"generation": 2, "outcome": "refreshed"}
+
+
+@pytest.mark.parametrize("rejected", [None, "1", True, 1.5])
+def test_a_direct_invocation_must_name_the_rejected_generation(vaulted: Vaulted, rejected: object) -> None:
+    event = {"tenant": "acme", "connection": "crm#default", "rejected_generation": rejected}
+    with pytest.raises(InvalidRequest, match="rejected_generation"):
+        work(event, vaulted.engine())
+    assert vaulted.provider.requests == []
