@@ -8,4 +8,4 @@ from consentry.web.work import work
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return work(event, wiring(context).refresh)
+    return work(event, wiring(context, attempts=1).refresh)

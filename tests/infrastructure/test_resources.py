@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consentry.refresh.policy import FUNCTION
 from tests.infrastructure.findings import (
     access_logs_that_tell,
     keys_unprotected,
@@ -35,13 +36,14 @@ ENGINE = {
     "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
     "CONSENTRY_SECRETS_PREFIX", "CONSENTRY_EPOCH", "CONSENTRY_MIN_REFRESH_SECONDS",
 }  # fmt: skip
-EXCHANGE = FLOW | ENGINE | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_RETURN_URLS"}
+RETURN = {"CONSENTRY_RETURN_URLS"}
 ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL"},
-    "CallbackFunction": EXCHANGE | PROVIDERS,
-    "ManageFunction": EXCHANGE | PROVIDERS | {"CONSENTRY_REFRESH_FUNCTION"},
+    "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS,
+    "ManageFunction": FLOW | ENGINE | RETURN | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_REFRESH_FUNCTION"},
     "RefreshDispatchFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_REFRESH_QUEUE"},
-    "RefreshFunction": ENGINE | PROVIDERS,
+    "RefreshFunction": ENGINE - {"CONSENTRY_INTEGRATIONS_TABLE"} | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE"},
+    "EscrowFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ESCROW_QUEUE"},
     "TicketsFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION", "HUBSPOT_API_BASE",
     },
@@ -86,10 +88,12 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "CallbackFunction": 29,
         "ManageFunction": 29,
         "RefreshDispatchFunction": 50,
-        "RefreshFunction": 45,
+        "RefreshFunction": FUNCTION,
+        "EscrowFunction": 30,
         "TicketsFunction": 29,
     }
     assert properties(template, "RefreshQueue")["VisibilityTimeout"] == 6 * timeouts["RefreshFunction"]
+    assert properties(template, "EscrowQueue")["VisibilityTimeout"] == 6 * timeouts["EscrowFunction"]
 
 
 def test_connections_have_the_three_sparse_indexes(template: Template) -> None:
@@ -120,10 +124,33 @@ def test_a_hint_that_fails_five_times_waits_for_two_weeks_and_raises_the_alarm(t
 
 
 def test_hints_come_in_batches_of_ten_and_fail_one_by_one(template: Template) -> None:
-    [mapping] = resources(template, "AWS::Lambda::EventSourceMapping").values()
+    mapping = properties(template, "RefreshFunctionHints")
     assert mapping["BatchSize"] == 10
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "RefreshConcurrency"}}
+
+
+def test_what_waits_in_escrow_stays_for_a_day_and_then_raises_the_alarm(template: Template) -> None:
+    queue = properties(template, "EscrowQueue")
+    assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] == 86_400
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert properties(template, "EscrowFunctionKept")["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    alarm = properties(template, "EscrowAlarm")
+    assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowQueue", "QueueName"]}
+    last = properties(template, "EscrowDeadLetterAlarm")
+    assert last["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowDeadLetterQueue", "QueueName"]}
+
+
+def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -> None:
+    alarms = resources(template, "AWS::CloudWatch::Alarm").values()
+    wanted = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert [alarm["AlarmActions"] for alarm in alarms] == [wanted] * len(alarms)
+
+
+def test_a_failed_asynchronous_refresh_is_not_repeated_by_lambda(template: Template) -> None:
+    configured = resources(template, "AWS::Lambda::EventInvokeConfig").values()
+    retries = {config["FunctionName"]["Ref"]: config["MaximumRetryAttempts"] for config in configured}
+    assert retries == {"RefreshFunction": 0, "RefreshDispatchFunction": 0}
 
 
 def test_the_dispatcher_starts_each_minute(template: Template) -> None:
@@ -160,6 +187,7 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "ReturnUrls": "",
         "Epoch": 1,
         "MinRefreshSeconds": 60,
+        "AlarmTopicArn": "",
         "InsecureProviderOrigins": "",
         "ProviderFiles": "/opt/providers",
         "HubSpotApiBase": "https://api.hubapi.com",

@@ -1,5 +1,6 @@
 """The one place where ports meet their adapters: lazily, once per process, and only what a function asks for."""
 
+import logging
 import os
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from consentry.system import LambdaContext, SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
     from consentry.aws.connections import DynamoConnections
+    from consentry.aws.escrow import SqsEscrow
     from consentry.aws.keys import KmsEnvelopes
     from consentry.aws.pending import DynamoSessions
     from consentry.aws.registry import DynamoIntegrations, LambdaRefreshRequests, SecretsManagerSecrets
@@ -30,15 +32,18 @@ if TYPE_CHECKING:
 
 _DEFAULT_PROVIDER_FILES: Final = "/opt/providers"
 _MIN_REFRESH_SECONDS: Final = 60
-_CONNECT_SECONDS: Final = 2
-_READ_SECONDS: Final = 5
+# A call that hangs ends within three seconds; the refresh engine, which repeats its calls itself, counts on it.
+_CONNECT_SECONDS: Final = 1
+_READ_SECONDS: Final = 2
+_ATTEMPTS: Final = 3
 
 
 class Wiring:
     """Adapters and use cases of one process. Nothing is read, imported or opened before it is asked for."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, attempts: int = _ATTEMPTS) -> None:
         self.environment = environment
+        self._attempts = attempts
         self.clock = SystemClock()
         self.randomness = SystemRandomness()
         self._clients: dict[str, Any] = {}
@@ -48,10 +53,13 @@ class Wiring:
         if service not in self._clients:
             from botocore.config import Config
 
+            # At DEBUG, botocore writes whole requests and answers: secrets among them.
+            logging.getLogger("botocore").setLevel(logging.WARNING)
+
             config = Config(
                 connect_timeout=_CONNECT_SECONDS,
                 read_timeout=_READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                retries={"mode": "standard", "total_max_attempts": self._attempts},
             )
             self._clients[service] = self._session.client(service, config=config)
         return self._clients[service]
@@ -231,14 +239,20 @@ class Wiring:
             clock=self.clock,
             randomness=self.randomness,
             connections=self.connections,
-            integrations=self.integrations,
             catalogue=self.catalogue,
             secrets=self.secrets,
             envelopes=self.envelopes,
             provider_client=self.provider_client,
+            escrow=self.escrow,
             epoch=self.epoch,
             min_refresh_seconds=self.min_refresh_seconds,
         )
+
+    @cached_property
+    def escrow(self) -> "SqsEscrow":
+        from consentry.aws.escrow import SqsEscrow
+
+        return SqsEscrow(self.client("sqs"), self.environment.text("CONSENTRY_ESCROW_QUEUE"))
 
     @cached_property
     def dispatch(self) -> "Dispatch":
@@ -257,12 +271,15 @@ class Wiring:
 
 
 @cache
-def _process() -> Wiring:
-    return Wiring(Environment.of(os.environ))
+def _process(attempts: int) -> Wiring:
+    return Wiring(Environment.of(os.environ), attempts)
 
 
-def wiring(context: LambdaContext) -> Wiring:
-    """Return this process's wiring, told of the invocation that begins."""
-    process = _process()
+def wiring(context: LambdaContext, *, attempts: int = _ATTEMPTS) -> Wiring:
+    """Return this process's wiring, told of the invocation that begins.
+
+    `attempts` is how often an AWS call is made before it counts as failed: once where the use case repeats it itself.
+    """
+    process = _process(attempts)
     process.clock.begin(context)
     return process

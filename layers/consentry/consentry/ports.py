@@ -124,8 +124,9 @@ class CommitOutcome(StrEnum):
 class Lease:
     """Lease and intent in one: who is about to send the token request for this generation, and until when.
 
-    An earlier unanswered intent for the same generation blocks until `settled_before`. `due_at` is when the record must
-    be looked at again if this worker dies.
+    An earlier unanswered intent for the same generation blocks unless it is older than `settled_before`, and a time to
+    try again blocks if it is later than `retry_before`. `due_at` is when the record must be looked at again if this
+    worker dies.
     """
 
     owner: str
@@ -135,6 +136,7 @@ class Lease:
     until: int
     settled_before: int
     due_at: int
+    retry_before: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,7 @@ class Failure:
     error: str
     failures: int
     next_try_at: int
+    due_at: int
     answered: bool
     status: Status = Status.ACTIVE
     cause: str = ""
@@ -174,10 +177,25 @@ class Connections(Protocol):
         """
 
     def record_failure(self, key: ConnectionKey, failure: Failure) -> bool:
-        """Record it if generation and lease are still the failure's; return whether that was so."""
+        """Record it if generation and lease are still the failure's; return whether that was so. Safe to repeat."""
+
+    def postpone(self, record: Connection, *, error: str, until: int) -> None:
+        """Look again at `until`, because a request could not be prepared; unless the record moved on or is leased."""
 
 
 HINT_VERSION: Final = 1
+
+
+class Escrow(Protocol):
+    """Where new tokens wait, still encrypted, when the table cannot be written: another service, another outage."""
+
+    def keep(self, commit: Commit) -> None: ...
+
+    def read(self, message: str) -> Commit:
+        """Return what was kept; raise `InvalidRequest` if the message is none of ours."""
+
+    def is_empty(self) -> bool:
+        """Return whether nothing waits, neither visible nor in flight; False where that cannot be known."""
 
 
 @dataclass(frozen=True, slots=True)

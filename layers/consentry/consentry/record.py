@@ -1,6 +1,7 @@
 """A connection's record as a reader sees it, and the three AWS calls that reading a token may cost."""
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -171,6 +172,8 @@ class RecordSource:
 
     @cached_property
     def _session(self) -> "Session":
+        # At DEBUG, botocore writes whole requests and answers: tokens among them.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
         # boto3's default session is shared with the consumer's own clients: a second one costs a second start.
         return self._given_session or boto3._get_default_session()  # noqa: SLF001 - boto3.client() itself uses it
 

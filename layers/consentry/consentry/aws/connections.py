@@ -85,6 +85,9 @@ class DynamoConnections:
             f" OR {update.name('pend_at')} < {update.value(lease.settled_before)}",
             f"attribute_not_exists({update.name('lease_until')})"
             f" OR {update.name('lease_until')} < {update.value(lease.now)}",
+            # Somebody may have asked, and been told to wait, since this worker read the record.
+            f"attribute_not_exists({update.name('next_try_at')})"
+            f" OR {update.name('next_try_at')} <= {update.value(lease.retry_before)}",
         )
         request = update.request(self._table, _key(key)) | {"ReturnValues": "ALL_OLD"}
         try:
@@ -129,7 +132,7 @@ class DynamoConnections:
         update = Update()
         update.set({"last_error": failure.error, "failures": failure.failures})
         if failure.status is Status.ACTIVE:
-            due = {"next_try_at": failure.next_try_at, "due_at": failure.next_try_at, "due_shard": shard_of(key)}
+            due = {"next_try_at": failure.next_try_at, "due_at": failure.due_at, "due_shard": shard_of(key)}
             update.set(due).remove([*_LEASE, "enqueued_until", *(_INTENT if failure.answered else ())])
         else:
             update.set({"status": failure.status.value, "status_cause": failure.cause})
@@ -143,9 +146,24 @@ class DynamoConnections:
         )
         try:
             apply(self._client.update_item, update.request(self._table, _key(key)), "record failure")
-        except Refused:
-            return False
+        except Refused as refused:
+            return _is_recorded(failure, refused.item)
         return True
+
+    def postpone(self, record: Connection, *, error: str, until: int) -> None:
+        update = Update().set({"last_error": error, "failures": record.failures + 1, "due_at": until})
+        update.set({"due_shard": shard_of(record.key)}).remove(["enqueued_until"])
+        due_at, lease = update.name("due_at"), update.name("lease_until")
+        update.require(
+            update.equal("gen", record.gen),
+            update.equal("status", Status.ACTIVE.value),
+            f"{due_at} = {update.value(record.due_at)}",
+            f"attribute_not_exists({lease}) OR {lease} = {update.value(record.lease_until)}",
+        )
+        try:
+            apply(self._client.update_item, update.request(self._table, _key(record.key)), "postpone")
+        except Refused:
+            return
 
     def due(self, shard: int, *, now: int, limit: int) -> Sequence[Due]:
         pages = self._client.get_paginator("query").paginate(
@@ -169,6 +187,13 @@ class DynamoConnections:
             apply(self._client.update_item, request, "mark enqueued")
         except Refused:
             return
+
+
+def _is_recorded(failure: Failure, item: Mapping[str, Any]) -> bool:
+    """Whether a refused failure mark stands already: written by a call whose answer was lost."""
+    wanted = {"gen": failure.gen, "epoch": failure.epoch, "last_error": failure.error, "failures": failure.failures}
+    last = {"next_try_at": failure.next_try_at} if failure.status is Status.ACTIVE else {"status": failure.status.value}
+    return all(item.get(name) == value for name, value in (wanted | last).items())
 
 
 def _due_from(item: Mapping[str, Any]) -> Due:

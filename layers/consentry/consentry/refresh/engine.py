@@ -4,16 +4,17 @@ Everything that can fail comes before the one request: secret, keys, time. Then 
 write, one POST, one commit fenced by lineage. Whatever happens, the record says what is known.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from consentry import log
+from consentry.errors import ConsentryError
 from consentry.model import Cause, Connection, ConnectionKey, Field, Grant, Status
 from consentry.oauth.provider import Provider
-from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import ClientIdentity, client_credentials_request, refresh_request
-from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequest, TokenRequestFailed
+from consentry.oauth.wire import TokenGrant
 from consentry.ports import (
     Catalogue,
     ClientSecrets,
@@ -22,32 +23,33 @@ from consentry.ports import (
     CommitOutcome,
     Connections,
     Envelopes,
+    Escrow,
     Failure,
-    Integrations,
     Lease,
-    NotDelivered,
     Randomness,
     StorageUnavailable,
     TokenEndpointClient,
-    Undetermined,
 )
+from consentry.refresh.asking import AskProvider, Prepared, Refused
 from consentry.refresh.policy import (
-    CALL,
+    CLOCK_SKEW,
+    ESCROW,
     GUARD,
-    LAST_WRITE,
     LEASE,
     Look,
     Outcome,
-    Refusal,
     Verdict,
     in_doubt_due_at,
     reason_to_wait,
+    rotates_strictly,
     settle_seconds,
+    unprepared_pause_seconds,
     verdict,
 )
 from consentry.tokens import Lifetime, SealingKeys, grant_secrets, stored_refresh_token, token_attributes
 
 _COMMIT_RETRY_SECONDS: Final = 0.25
+_PATIENCE: Final = (0.1, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +60,21 @@ class Refreshed:
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """Everything the request and its commit need, obtained before the request."""
+class _Unprepared(Exception):
+    """No request could be prepared; nothing was sent."""
 
-    record: Connection
-    provider: Provider
-    request: TokenRequest
-    keys: SealingKeys
-
-    @property
-    def grant_type(self) -> GrantType:
-        remint = self.record.grant_type is Grant.CLIENT_CREDENTIALS
-        return GrantType.CLIENT_CREDENTIALS if remint else GrantType.REFRESH
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
 
 
-class _Refused(Exception):
-    """A request that brought no token: never arrived, never answered, or refused."""
-
-    def __init__(self, refusal: Refusal, *, undelivered: bool = False, peer_closed: bool = False) -> None:
-        super().__init__(refusal.kind)
-        self.refusal = refusal
-        self.undelivered = undelivered
-        self.peer_closed = peer_closed
+@contextmanager
+def _unprepared() -> Iterator[None]:
+    try:
+        yield
+    except ConsentryError as error:
+        raise _Unprepared(Outcome.UNAVAILABLE, error.detail or error.code) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,42 +82,75 @@ class RefreshConnection:
     clock: Clock
     randomness: Randomness
     connections: Connections
-    integrations: Integrations
     catalogue: Catalogue
     secrets: ClientSecrets
     envelopes: Envelopes
     provider_client: TokenEndpointClient
+    escrow: Escrow
     epoch: int
     min_refresh_seconds: int
 
     def __call__(self, key: ConnectionKey, *, rejected_gen: int | None = None) -> Refreshed:
         """Refresh if it is due, or if `rejected_gen` is still the newest.
 
-        Raise only what reading and preflight raise (`OperatorMustAct`): then nothing was sent and nothing written.
+        Raise only what reading the record raises (`StorageUnavailable`): then nothing was sent and nothing written.
         """
-        record = self.connections.read(key)
+        record = self._patiently(lambda: self.connections.read(key))
         if record is None:
             return Refreshed(Outcome.ABSENT, 0)
-        look = Look(now=self.clock.now(), epoch=self.epoch, rejected_gen=rejected_gen)
-        provider = self.catalogue.provider(record.provider)
-        if wait := reason_to_wait(record, look, provider.refresh):
+        try:
+            return self._look(record, rejected_gen)
+        except _Unprepared as error:
+            return self._postpone(record, error.outcome, error.reason)
+
+    def _look(self, record: Connection, rejected_gen: int | None) -> Refreshed:
+        with _unprepared():
+            provider = self.catalogue.provider(record.provider)
+        now = self.clock.now()
+        look = Look(now=now, epoch=self.epoch, min_refresh_seconds=self.min_refresh_seconds, rejected_gen=rejected_gen)
+        wait = reason_to_wait(record, look, provider.refresh)
+        if wait is Outcome.OTHER_EPOCH:
+            raise _Unprepared(wait, wait)
+        if wait:
             return Refreshed(wait, record.gen)
         return self._attempt(record, provider, self.randomness.token())
 
     def _attempt(self, record: Connection, provider: Provider, owner: str) -> Refreshed:
         if not record.grant:
             return self._without_grant(record, provider, owner)
-        prepared = self._prepare(record, provider)
+        if record.in_doubt and rotates_strictly(provider.refresh) and not self.escrow.is_empty():
+            raise _Unprepared(Outcome.WAITING, "escrow_not_empty")  # the answer may be on its way into the record
+        with _unprepared():
+            prepared = self._patiently(lambda: self._prepare(record, provider))
         if self.clock.remaining_seconds() < GUARD:
-            return Refreshed(Outcome.WAITING, record.gen)
-        before = self._take_lease(record, provider, owner)
+            raise _Unprepared(Outcome.WAITING, "no_time_left")
+        with _unprepared():
+            before = self._patiently(lambda: self._take_lease(record, provider, owner))
         if before is None:
             return Refreshed(Outcome.BUSY, record.gen)
         if self.clock.remaining_seconds() < GUARD:
             return Refreshed(Outcome.WAITING, record.gen)  # nothing was sent, but the intent stays: never clear it here
         return self._send(prepared, before, owner)
 
-    def _prepare(self, record: Connection, provider: Provider) -> _Prepared:
+    def _patiently[T](self, call: Callable[[], T]) -> T:
+        """Try a call that may be repeated three times: storage that stumbles is no reason to come back in a minute."""
+        for pause in _PATIENCE:
+            try:
+                return call()
+            except StorageUnavailable:
+                self.clock.sleep(pause)
+        return call()
+
+    def _postpone(self, record: Connection, outcome: Outcome, reason: str) -> Refreshed:
+        """Let others go first; the record says what stood in the way, and when it is looked at again."""
+        now = self.clock.now()
+        log.record("refresh not attempted", {**_fields(record), "outcome": outcome, "detail": reason}, level="error")
+        if record.due_at is not None and record.due_at <= now + CLOCK_SKEW:
+            until = now + unprepared_pause_seconds(record.failures)
+            self.connections.postpone(record, error=f"not_attempted:{reason}", until=until)
+        return Refreshed(outcome, record.gen)
+
+    def _prepare(self, record: Connection, provider: Provider) -> Prepared:
         key = record.key
         grant = grant_secrets(self.envelopes.open(record.grant, key.encryption_context(Field.GRANT)))
         keys = SealingKeys.obtain(self.envelopes, key)
@@ -132,7 +159,7 @@ class RefreshConnection:
         else:
             client = ClientIdentity(record.client_id, self.secrets.client_secrets(key.integration))
             request = refresh_request(provider, client, stored_refresh_token(grant))
-        return _Prepared(record=record, provider=provider, request=request, keys=keys)
+        return Prepared(record=record, provider=provider, request=request, keys=keys)
 
     def _take_lease(self, record: Connection, provider: Provider, owner: str) -> Connection | None:
         now = self.clock.now()
@@ -144,6 +171,7 @@ class RefreshConnection:
             until=now + LEASE,
             settled_before=now - settle_seconds(provider.refresh),
             due_at=in_doubt_due_at(record, provider.refresh, now),
+            retry_before=now + CLOCK_SKEW,
         )
         return self.connections.take_lease(record.key, lease)
 
@@ -156,65 +184,25 @@ class RefreshConnection:
         ended = Verdict(outcome=Outcome.REAUTH_REQUIRED, cause=Cause.NO_REFRESH_TOKEN)
         return self._record(record, owner, ended, "no_refresh_token")
 
-    def _send(self, prepared: _Prepared, before: Connection, owner: str) -> Refreshed:
+    def _send(self, prepared: Prepared, before: Connection, owner: str) -> Refreshed:
         try:
-            tokens = self._ask(prepared)
-        except _Refused as refused:
+            tokens, asked_at = AskProvider(self.clock, self.provider_client)(prepared)
+        except Refused as refused:
             refusal, behaviour = refused.refusal, prepared.provider.refresh
             decided = verdict(before, refusal, behaviour, now=self.clock.now(), fraction=self.randomness.fraction())
             return self._record(before, owner, decided, f"{refusal.kind}:{refusal.error}")
-        return self._commit(prepared, tokens)
+        return self._commit(prepared, tokens, asked_at)
 
-    def _ask(self, prepared: _Prepared) -> TokenGrant:
-        """One request; a second one only if the first provably never arrived, or the provider forgives a replay."""
-        try:
-            return self._request(prepared, repeated=False)
-        except _Refused as first:
-            forgiving = prepared.provider.refresh.reuse_grace_seconds > 0
-            may_repeat = first.undelivered or (first.peer_closed and forgiving)
-            if not may_repeat or self.clock.remaining_seconds() < GUARD:
-                raise
-            return self._repeat(prepared, first)
-
-    def _repeat(self, prepared: _Prepared, first: "_Refused") -> TokenGrant:
-        try:
-            return self._request(prepared, repeated=not first.undelivered)
-        except _Refused as second:
-            # That the second never left says nothing about the first.
-            raise first if second.undelivered else second from None
-
-    def _request(self, prepared: _Prepared, *, repeated: bool) -> TokenGrant:
-        try:
-            answer = self.provider_client.send(prepared.request, deadline_seconds=CALL)
-            return parse_token_answer(prepared.provider, answer, grant=prepared.grant_type, now=self.clock.now())
-        except NotDelivered as error:
-            refusal = Refusal(kind=FailureClass.LATER, error=f"not_delivered_{error}")
-            raise _Refused(refusal, undelivered=True) from None
-        except Undetermined as error:
-            refusal = Refusal(kind=FailureClass.IN_DOUBT, error=str(error), processed=True, repeated=repeated)
-            raise _Refused(refusal, peer_closed=error.peer_closed) from None
-        except TokenRequestFailed as error:
-            refusal = Refusal(
-                kind=error.kind,
-                error=error.error,
-                retry_after_seconds=error.retry_after_seconds,
-                processed=error.kind is FailureClass.IN_DOUBT or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-                repeated=repeated,
-            )
-            raise _Refused(refusal) from None
-
-    def _commit(self, prepared: _Prepared, tokens: TokenGrant) -> Refreshed:
+    def _commit(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Refreshed:
         """Write the new generation, again and again until it is there or time is up; it exists nowhere else."""
         record = prepared.record
-        commit = self._commit_of(prepared, tokens)
+        commit = self._commit_of(prepared, tokens, asked_at)
         while True:
             try:
                 outcome = self.connections.commit(commit)
             except StorageUnavailable as error:
-                if self.clock.remaining_seconds() < LAST_WRITE:
-                    fields = {**_fields(record), "outcome": Outcome.ROTATION_LOST, "detail": error.detail}
-                    log.record("new token could not be stored", fields, level="critical")
-                    return Refreshed(Outcome.ROTATION_LOST, record.gen)
+                if self.clock.remaining_seconds() < ESCROW:
+                    return self._keep(record, commit, error)
                 self.clock.sleep(_COMMIT_RETRY_SECONDS)
                 continue
             if outcome is CommitOutcome.COMMITTED:
@@ -223,10 +211,21 @@ class RefreshConnection:
             log.record("refresh was superseded", {**_fields(record), "outcome": outcome}, level="warning")
             return self._adopt(record)
 
-    def _commit_of(self, prepared: _Prepared, tokens: TokenGrant) -> Commit:
+    def _keep(self, record: Connection, commit: Commit, trouble: StorageUnavailable) -> Refreshed:
+        """Put what cannot be written where another function will write it, by the same conditional commit."""
+        fields = {**_fields(record), "detail": trouble.detail}
+        try:
+            self.escrow.keep(commit)
+        except StorageUnavailable:
+            log.record("new token could not be stored", fields, level="critical")
+            return Refreshed(Outcome.ROTATION_LOST, record.gen)
+        log.record("new token waits in escrow", fields, level="error")
+        return Refreshed(Outcome.ESCROWED, record.gen)
+
+    def _commit_of(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Commit:
         record = prepared.record
         lifetime = Lifetime(
-            key=record.key, now=self.clock.now(), min_refresh_seconds=self.min_refresh_seconds, refreshable=True
+            key=record.key, now=asked_at, min_refresh_seconds=self.min_refresh_seconds, refreshable=True
         )
         attributes, ended = token_attributes(tokens, prepared.keys, lifetime)
         if tokens.metadata:
@@ -251,6 +250,7 @@ class RefreshConnection:
             error=error,
             failures=before.failures + 1,
             next_try_at=decided.next_try_at,
+            due_at=decided.due_at,
             answered=decided.answered,
             status=Status.ACTIVE if decided.cause is None else Status.REAUTH_REQUIRED,
             cause=decided.cause or "",
@@ -258,9 +258,17 @@ class RefreshConnection:
         )
         fields = {**_fields(before), "outcome": decided.outcome, "error": error, "cause": decided.cause}
         log.record("refresh brought no token", {**fields, "next_try_at": decided.next_try_at}, level="warning")
-        if self.connections.record_failure(before.key, failed):
-            return Refreshed(decided.outcome, before.gen)
-        return self._adopt(before)
+        while True:
+            try:
+                recorded = self.connections.record_failure(before.key, failed)
+            except StorageUnavailable as trouble:
+                if self.clock.remaining_seconds() < ESCROW:
+                    # Unwritten, it is as if the answer had never come: the lease already says when to look again.
+                    log.record("failure could not be stored", {**fields, "detail": trouble.detail}, level="error")
+                    return Refreshed(Outcome.IN_DOUBT, before.gen)
+                self.clock.sleep(_COMMIT_RETRY_SECONDS)
+                continue
+            return Refreshed(decided.outcome, before.gen) if recorded else self._adopt(before)
 
     def _adopt(self, record: Connection) -> Refreshed:
         newest = self.connections.read(record.key)

@@ -14,18 +14,21 @@ from consentry.oauth.provider import RefreshBehaviour, Rotation
 from consentry.oauth.wire import FailureClass
 
 CALL: Final = 25
-COMMIT: Final = 5
+COMMIT: Final = 8
 FUNCTION: Final = 45
 LEASE: Final = FUNCTION + 15
 SETTLE: Final = 35
 # Time that must be left before a request may be sent: the call, connecting, and writing down what came of it.
+CLOCK_SKEW: Final = 5
 GUARD: Final = CALL + 3 + COMMIT
-LAST_WRITE: Final = 3
+# A write, and then a message, may hang for three seconds each (`bootstrap`): below this, a new token goes into escrow.
+ESCROW: Final = 7
 
 _BACKOFF_FIRST: Final = 15
 _BACKOFF_LAST: Final = 900
 _CREDENTIAL_RETRY: Final = 60
 _BEFORE_EXPIRY: Final = 120
+_UNPREPARED_FIRST: Final = 60
 
 
 class Outcome(StrEnum):
@@ -47,6 +50,7 @@ class Outcome(StrEnum):
     NOT_ACTIVE = "not_active"
     OTHER_EPOCH = "other_epoch"
     NOT_REFRESHABLE = "not_refreshable"
+    ESCROWED = "escrowed"
     ROTATION_LOST = "rotation_lost"
 
 
@@ -56,6 +60,7 @@ class Look:
 
     now: int
     epoch: int
+    min_refresh_seconds: int = 60
     rejected_gen: int | None = None
 
 
@@ -70,10 +75,11 @@ def reason_to_wait(record: Connection, look: Look, behaviour: RefreshBehaviour) 
     reasons = (
         (record.epoch != look.epoch, Outcome.OTHER_EPOCH),
         (record.status is not Status.ACTIVE, Outcome.NOT_ACTIVE),
-        (forced and record.gen > (look.rejected_gen or 0), Outcome.FRESH),
-        (not forced and (record.due_at is None or record.due_at > look.now), Outcome.FRESH),
+        (forced and record.gen != look.rejected_gen, Outcome.FRESH),
+        (forced and record.gen > 1 and record.refreshed_at + look.min_refresh_seconds > look.now, Outcome.WAITING),
+        (not forced and (record.due_at is None or record.due_at > look.now + CLOCK_SKEW), Outcome.FRESH),
         (record.lease_until > look.now, Outcome.BUSY),
-        (record.next_try_at > look.now, Outcome.WAITING),
+        (record.next_try_at > look.now + CLOCK_SKEW, Outcome.WAITING),
         (record.in_doubt and record.pend_at + settle_seconds(behaviour) > look.now, Outcome.WAITING),
     )
     return next((outcome for holds, outcome in reasons if holds), None)
@@ -86,18 +92,27 @@ def in_doubt_due_at(record: Connection, behaviour: RefreshBehaviour, now: int) -
     rotation: asking again may cost the whole family, so not before shortly before the access token's end.
     """
     settled = now + settle_seconds(behaviour) + 1
-    strict = behaviour.rotation is Rotation.ROTATES and behaviour.reuse_grace_seconds == 0
-    if strict and record.expires_at is not None:
+    if rotates_strictly(behaviour) and record.expires_at is not None:
         return max(settled, record.expires_at - _BEFORE_EXPIRY)
     return settled
 
 
+def rotates_strictly(behaviour: RefreshBehaviour) -> bool:
+    """Whether presenting a refresh token twice costs the grant."""
+    return behaviour.rotation is Rotation.ROTATES and behaviour.reuse_grace_seconds == 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What to write after a request that brought no token. `answered` ends the doubt that the request began."""
+    """What to write after a request that brought no token.
+
+    Nobody asks before `next_try_at`, and the schedule not before `due_at`. `answered` ends the doubt that the request
+    began.
+    """
 
     outcome: Outcome
     next_try_at: int = 0
+    due_at: int = 0
     answered: bool = False
     cause: Cause | None = None
 
@@ -107,6 +122,11 @@ def backoff_seconds(failures: int, fraction: float, retry_after_seconds: int | N
     ceiling = min(_BACKOFF_LAST, _BACKOFF_FIRST * 3 ** min(failures, 8))
     pause = int(_BACKOFF_FIRST + fraction * (ceiling - _BACKOFF_FIRST))
     return max(pause, retry_after_seconds or 0)
+
+
+def unprepared_pause_seconds(failures: int) -> int:
+    """How long to leave a connection alone for which a request could not even be prepared: one minute to fifteen."""
+    return min(_BACKOFF_LAST, _UNPREPARED_FIRST << min(failures, 8))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,26 +150,34 @@ def verdict(before: Connection, refusal: Refusal, behaviour: RefreshBehaviour, *
     A definite answer ends the doubt that its own request began, never an older one.
     """
     older_doubt = before.in_doubt or refusal.repeated
-    answered = not refusal.processed and not older_doubt
-    pause = backoff_seconds(before.failures, fraction, refusal.retry_after_seconds)
-    retry_at = now + (pause if answered else _unanswered_pause(pause, behaviour))
     match refusal.kind:
         case FailureClass.GONE:
             cause = Cause.AMBIGUOUS_ROTATION if older_doubt else Cause.GRANT_REVOKED
             return Verdict(outcome=Outcome.REAUTH_REQUIRED, cause=cause)
         case FailureClass.CREDENTIAL_REJECTED if before.failures > 0 and before.last_error.startswith(refusal.kind):
             return Verdict(outcome=Outcome.REAUTH_REQUIRED, cause=Cause.CREDENTIAL_REJECTED)
-        case FailureClass.CREDENTIAL_REJECTED:
-            return Verdict(outcome=Outcome.RETRY_LATER, next_try_at=now + _CREDENTIAL_RETRY, answered=answered)
-        case FailureClass.OPERATOR:
-            return Verdict(outcome=Outcome.OPERATOR, next_try_at=retry_at, answered=answered)
-        case FailureClass.LATER:
-            return Verdict(outcome=Outcome.RETRY_LATER, next_try_at=retry_at, answered=answered)
-        case FailureClass.IN_DOUBT:
-            return Verdict(outcome=Outcome.IN_DOUBT, next_try_at=in_doubt_due_at(before, behaviour, now))
+    answered = not refusal.processed and not older_doubt
+    pause = backoff_seconds(before.failures, fraction, refusal.retry_after_seconds)
+    if refusal.kind is FailureClass.CREDENTIAL_REJECTED:
+        pause = _CREDENTIAL_RETRY
+    if not answered:
+        pause = _unanswered_pause(pause, before, behaviour, now)
+    again = now + pause
+    due_at = max(again, in_doubt_due_at(before, behaviour, now)) if refusal.kind is FailureClass.IN_DOUBT else again
+    return Verdict(outcome=_OUTCOMES[refusal.kind], next_try_at=again, due_at=due_at, answered=answered)
 
 
-def _unanswered_pause(pause: int, behaviour: RefreshBehaviour) -> int:
-    """No lease can be taken before the request has settled; after that no pause may eat a provider's grace."""
+_OUTCOMES: Final = {
+    FailureClass.CREDENTIAL_REJECTED: Outcome.RETRY_LATER,
+    FailureClass.OPERATOR: Outcome.OPERATOR,
+    FailureClass.LATER: Outcome.RETRY_LATER,
+    FailureClass.IN_DOUBT: Outcome.IN_DOUBT,
+}
+
+
+def _unanswered_pause(pause: int, before: Connection, behaviour: RefreshBehaviour, now: int) -> int:
+    """No lease can be taken before the request has settled; after that no pause may eat what is left of a grace."""
     settled = settle_seconds(behaviour) + 1
-    return settled if behaviour.reuse_grace_seconds else max(pause, settled)
+    doubt_began = before.pend_at if before.in_doubt else now
+    grace_lasts = now + settled < doubt_began + behaviour.reuse_grace_seconds
+    return settled if grace_lasts else max(pause, settled)

@@ -130,10 +130,10 @@ class ManageRoutes:
         while connection.gen <= rejected_gen and connection.status is Status.ACTIVE and clock.now() < deadline:
             clock.sleep(_POLL_SECONDS)
             connection = self._existing(key)
-        if connection.status is Status.REAUTH_REQUIRED:
-            raise _unservable(connection)
-        if connection.gen > rejected_gen:
+        if connection.gen > rejected_gen and connection.status is not Status.REAUTH_REQUIRED:
             return json_answer(200, {"generation": connection.gen, "outcome": "refreshed"})
+        if connection.status is not Status.ACTIVE:
+            raise _unservable(connection)
         return json_answer(202, {"generation": connection.gen, "outcome": "pending"}, {"Retry-After": "5"})
 
     def _list_integrations(self, _request: Request) -> Response:
@@ -188,7 +188,7 @@ def shown(connection: Connection) -> dict[str, object]:
 
 
 def _unservable(connection: Connection) -> ReauthRequired | TokenUnavailable:
-    if connection.status is Status.REAUTH_REQUIRED:
+    if connection.status is not Status.ACTIVE:  # nobody refreshes it before the customer has connected again
         sentence = (
             f"The grant has ended ({connection.status_cause}). Create a session and let the customer connect again."
         )

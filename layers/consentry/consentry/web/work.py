@@ -8,7 +8,7 @@ from typing import Any, Final
 from consentry import log
 from consentry.errors import ConsentryError, InvalidRequest
 from consentry.model import ConnectionKey
-from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE
+from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE, Connections, Escrow, StorageUnavailable
 from consentry.refresh.dispatch import Dispatch
 from consentry.refresh.engine import RefreshConnection, Refreshed
 from consentry.refresh.policy import Outcome
@@ -38,6 +38,32 @@ def work(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, Any]:
         handled = list(pool.map(lambda each: _message(each, engine), records))
     failures = [record["messageId"] for record, ok in zip(records, handled, strict=True) if not ok]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
+
+
+def restore(event: Mapping[str, Any], escrow: Escrow, connections: Connections) -> dict[str, Any]:
+    """Write what waits in escrow by the same conditional commit; what cannot be written yet is delivered again."""
+    failures = [
+        each["messageId"] for each in event["Records"] if not _restored(each.get("body", ""), escrow, connections)
+    ]
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
+
+
+def _restored(body: str, escrow: Escrow, connections: Connections) -> bool:
+    try:
+        commit = escrow.read(body)
+    except InvalidRequest as error:
+        # It can never be written, and while it stays nobody may ask for an in-doubt token again.
+        log.record("escrow message dropped", {"code": error.code, "error": error.public}, level="critical")
+        return True
+    fields = {"tenant": commit.key.tenant, "connection": commit.key.sort_key, "gen": commit.expected_gen + 1}
+    try:
+        outcome = connections.commit(commit)
+    except StorageUnavailable as error:
+        log.record("escrow still waits", {**fields, "detail": error.detail}, level="error")
+        return False
+    log.record("restored from escrow", {**fields, "outcome": outcome})
+    log.count("Restored", outcome=outcome.value)
+    return True
 
 
 def _direct(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, Any]:

@@ -1,0 +1,12 @@
+"""New tokens that could not be stored when they came: the same conditional commit, as soon as the table answers."""
+
+from typing import Any
+
+from consentry.bootstrap import wiring
+from consentry.system import LambdaContext
+from consentry.web.work import restore
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    process = wiring(context, attempts=1)
+    return restore(event, process.escrow, process.connections)
