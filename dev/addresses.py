@@ -47,5 +47,5 @@ class Addresses:
         }
         lifetime = options.access_ttl_seconds
         if lifetime is not None:
-            given["MinRefreshSeconds"] = str(min(LEAST_REFRESH_SECONDS, max(1, lifetime // 10)))
+            given["MinRefreshSeconds"] = str(min(LEAST_REFRESH_SECONDS, max(1, lifetime // 25)))
         return given

@@ -114,6 +114,32 @@ def test_all_integrations_are_listed_over_as_many_pages_as_there_are(dynamodb: "
     assert {each.id for each in found} == {f"i{n}" for n in range(30)}
 
 
+@pytest.mark.parametrize(
+    ("item", "named"),
+    [
+        ({}, "provider"),
+        ({"provider": ""}, "provider"),
+        ({"provider": 7}, "provider"),
+        ({"provider": "crm", "client_id": 7}, "client_id"),
+        ({"provider": "crm", "scopes": "contacts deals"}, "scopes"),
+        ({"provider": "crm", "optional_scopes": [7]}, "optional_scopes"),
+    ],
+)
+def test_an_item_written_by_hand_that_cannot_be_used_is_named_and_hides_no_other(
+    dynamodb: "DynamoDBClient", item: dict[str, object], named: str
+) -> None:
+    client = TableClient(dynamodb)
+    table = create_tables(dynamodb, f"hand-{len(str(item))}-{named}")["IntegrationsTable"]
+    integrations = DynamoIntegrations(client.as_client, table)
+    dynamodb.put_item(TableName=table, Item=to_item({"integration": "broken", **item}))
+    dynamodb.put_item(TableName=table, Item=to_item({"integration": "good", "provider": "crm"}))
+    with pytest.raises(Misconfigured, match=f"'broken' cannot be used: its attribute {named} must be"):
+        integrations.integration("broken")
+    found = {each.id: each.problem for each in integrations.integrations()}
+    assert named in found["broken"]
+    assert not found["good"]
+
+
 def test_reading_an_integration_is_one_call(dynamodb: "DynamoDBClient") -> None:
     client = TableClient(dynamodb)
     DynamoIntegrations(client.as_client, create_tables(dynamodb, "calls")["IntegrationsTable"]).integration("crm")

@@ -224,7 +224,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integration:
-    """A provider as this deployment uses it: the registered client and the scopes to ask for."""
+    """A provider as this deployment uses it: the registered client and the scopes to ask for.
+
+    `problem` says why a registration cannot be used; it is empty for all that can.
+    """
 
     id: str
     provider: str
@@ -232,3 +235,4 @@ class Integration:
     scopes: tuple[str, ...] = ()
     optional_scopes: tuple[str, ...] = ()
     display_name: str = ""
+    problem: str = ""

@@ -67,9 +67,11 @@ class Catalogue(Protocol):
 
 
 class Integrations(Protocol):
-    def integration(self, integration_id: str) -> Integration | None: ...
+    def integration(self, integration_id: str) -> Integration | None:
+        """Raise `Misconfigured` if it is registered in a way that cannot be used."""
 
-    def integrations(self) -> Sequence[Integration]: ...
+    def integrations(self) -> Sequence[Integration]:
+        """Return all, with a `problem` in those that cannot be used."""
 
 
 class ClientSecrets(Protocol):

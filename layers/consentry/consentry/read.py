@@ -117,7 +117,7 @@ class Vault:
             record = self._after_refresh(key, record.gen)
             if record.gen != rejected.generation and record.servable(self._clock()):
                 return Renewal(self._keep(key, record))
-            if record.status == Status.REAUTH_REQUIRED:
+            if record.status != Status.ACTIVE:
                 raise _reauth_required(key, record)
             return Renewal(None)
 
@@ -155,11 +155,11 @@ class Vault:
         record = self._read(key)
         if record.servable(self._clock()):
             return record
-        if record.status != Status.REAUTH_REQUIRED:
+        if record.status == Status.ACTIVE:
             record = self._after_refresh(key, record.gen)
         if record.servable(self._clock()):
             return record
-        if record.status == Status.REAUTH_REQUIRED:
+        if record.status != Status.ACTIVE:
             raise _reauth_required(key, record)
         raise _unavailable("The token has ended and its renewal is not done yet; try again in a few seconds.")
 

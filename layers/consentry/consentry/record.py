@@ -215,7 +215,9 @@ def _explained(action: str, resource: str) -> Iterator[None]:
 
 def _meaning(code: str, action: str, resource: str) -> Misconfigured | TokenUnavailable:
     if code in _DENIED:
-        return Misconfigured(f"This function's role lacks {action} on {resource}; attach the stack's read policy.")
+        return Misconfigured(
+            f"This function's role lacks {action} on {resource}; give it what the tickets function's role has."
+        )
     if code in _MISSING:
         return Misconfigured(f"There is no such thing as {resource} configured for this function ({action}).")
     if code in _DISABLED:

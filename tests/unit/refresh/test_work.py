@@ -8,13 +8,15 @@ import pytest
 
 from consentry.errors import InvalidRequest
 from consentry.ports import StorageUnavailable
-from consentry.web.work import work
+from consentry.web.work import restore, work
 from tests.support.logs import Log
 from tests.support.provider import tokens
 from tests.support.tables import unavailable
 from tests.support.vaulted import Vaulted
 
-EVENT = json.loads((Path(__file__).parents[3] / "events" / "refresh.json").read_text())
+EVENTS = Path(__file__).parents[3] / "events"
+EVENT = json.loads((EVENTS / "refresh.json").read_text())
+ESCROWED = json.loads((EVENTS / "escrow.json").read_text())
 SECOND = tokens(access_token="CNRY-access-second", refresh_token="CNRY-refresh-second")
 
 
@@ -28,6 +30,11 @@ def hint(tenant: object = "acme", connection: object = "crm#default", **more: ob
 
 def test_the_sample_event_is_understood(vaulted: Vaulted) -> None:
     assert work(EVENT, vaulted.engine()) == {"batchItemFailures": []}
+
+
+def test_the_sample_of_a_kept_commit_is_understood(vaulted: Vaulted, log_lines: Log) -> None:
+    assert restore(ESCROWED, vaulted.escrow, vaulted.deployment.connections) == {"batchItemFailures": []}
+    assert log_lines.named("restored from escrow")[0]["gen"] == 2
 
 
 def test_a_hint_makes_a_due_connection_fresh(vaulted: Vaulted) -> None:

@@ -103,7 +103,7 @@ def of_programs(deployment: Deployment) -> list[Response]:
     returned = query_of(Browser(deployment).consents(deployment.created()))
     deployment.provider.then(tokens())
     answers = [deployment.completed(returned, user_ref="u-1"), deployment.completed(returned)]
-    bodies: tuple[object, ...] = (None, {}, [], {"rejected_generation": 0})
+    bodies: tuple[object, ...] = (None, {}, [], {"rejected_generation": 1})
     for body in bodies:
         answers += [deployment.manage(json_event(route, parameters, body)) for route, parameters in ROUTES]
     odd = dict.fromkeys(("tenant", "integration", "name", "session"), "é\r\nx")

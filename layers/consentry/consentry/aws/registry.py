@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
 
 
 def _integration_from(item: Mapping[str, Any]) -> Integration:
-    return Integration(
-        id=item["integration"],
-        provider=item["provider"],
-        client_id=item.get("client_id", ""),
-        scopes=tuple(item.get("scopes", ())),
-        optional_scopes=tuple(item.get("optional_scopes", ())),
-        display_name=item.get("display_name", ""),
-    )
+    """Read an item that somebody may have written by hand; what is wrong with it becomes its `problem`."""
+    known = Integration(id=item["integration"], provider="")
+    texts = {name: item.get(name, "") for name in ("provider", "client_id", "display_name")}
+    lists = {name: item.get(name, []) for name in ("scopes", "optional_scopes")}
+    if not isinstance(texts["provider"], str) or not texts["provider"]:
+        return replace(known, problem="its attribute provider must be a string: the id of a provider file")
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            return replace(known, problem=f"its attribute {name} must be a string (S)")
+    for name, values in lists.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+            return replace(known, problem=f"its attribute {name} must be a list (L) of strings (S)")
+    return replace(known, **texts, scopes=tuple(lists["scopes"]), optional_scopes=tuple(lists["optional_scopes"]))
 
 
 class DynamoIntegrations:
@@ -40,7 +46,10 @@ class DynamoIntegrations:
         key = to_item({"integration": integration_id})
         with storage_errors("read integration"):
             answer = self._client.get_item(TableName=self._table, Key=key)
-        return _integration_from(from_item(answer["Item"])) if "Item" in answer else None
+        found = _integration_from(from_item(answer["Item"])) if "Item" in answer else None
+        if found and found.problem:
+            raise Misconfigured(f"integration {integration_id!r} cannot be used: {found.problem}")
+        return found
 
     def integrations(self) -> Sequence[Integration]:
         pages = self._client.get_paginator("scan").paginate(TableName=self._table)

@@ -1,17 +1,19 @@
 """Create a connect session: what a tenant's user may connect, decided by the company's backend."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Never
 
 from consentry.connect.tickets import Tickets
-from consentry.errors import InvalidRequest, NotFound
+from consentry.errors import InvalidRequest, Misconfigured, NotFound
 from consentry.model import DEFAULT_NAME, Completion, Grant, Session, identifier
 from consentry.ports import Catalogue, Clock, Integrations, Randomness, Sessions
 
 SESSION_SECONDS: Final = 1800
 _MAX_INTEGRATIONS: Final = 20
 _MAX_TEXT: Final = 256
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _KNOWN: Final = frozenset({
     "user_ref", "integrations", "name", "scopes", "return_url", "completion", "allow_account_change", "language",
 })  # fmt: skip
@@ -47,12 +49,14 @@ class CreateSession:
             integrations=tuple(self._consentable(each) for each in _texts(wanted, "integrations", required=True)),
             expires_at=self.clock.now() + SESSION_SECONDS,
             name=identifier(wanted.get("name", DEFAULT_NAME), "name"),
-            scopes=_texts(wanted, "scopes"),
+            scopes=_scopes(wanted),
             completion=_completion(wanted),
             return_url=self._return_url(wanted),
             allow_account_change=_yes_or_no(wanted, "allow_account_change"),
             language=_language(wanted),
         )
+        if session.scopes and len(session.integrations) > 1:
+            _refuse("scopes belong to one provider: name one integration with them, or leave them to the integrations")
         if session.completion is Completion.CONFIRM and not session.return_url:
             _refuse('return_url is needed, because completion is "confirm": the person returns there with the handle')
         self.sessions.create(session)
@@ -66,6 +70,11 @@ class CreateSession:
             )
         if self.catalogue.provider(integration.provider).grant is not Grant.AUTHORIZATION_CODE:
             _refuse(f"{integration_id!r} has no consent page: PUT the customer's credentials to its connection instead")
+        if not integration.client_id:
+            public = (
+                f"integration {integration_id!r} has no client_id: its operator adds the one that the provider gave"
+            )
+            raise Misconfigured(public)
         return integration.id
 
     def _return_url(self, wanted: Mapping[str, object]) -> str:
@@ -95,6 +104,13 @@ def _texts(wanted: Mapping[str, object], field: str, *, required: bool = False) 
         if len(texts) == len(values) and len(set(texts)) == len(texts) and (texts or not required):
             return texts
     return _refuse(f"{field} must be a list of {'1' if required else '0'} to {_MAX_INTEGRATIONS} different texts")
+
+
+def _scopes(wanted: Mapping[str, object]) -> tuple[str, ...]:
+    scopes = _texts(wanted, "scopes")
+    if all(_SCOPE.fullmatch(scope) for scope in scopes):
+        return scopes
+    return _refuse("each scope must be one word of 1 to 256 visible characters (RFC 6749 section 3.3): list several")
 
 
 def _completion(wanted: Mapping[str, object]) -> Completion:

@@ -9,7 +9,7 @@ from consentry import log
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
 from consentry.connect.sessions import CreateSession
-from consentry.errors import NotConnected, NotFound, OperatorMustAct, ReauthRequired, TokenUnavailable
+from consentry.errors import InvalidRequest, NotConnected, NotFound, OperatorMustAct, ReauthRequired, TokenUnavailable
 from consentry.model import Connection, ConnectionKey, Field, Integration, Status, identifier
 from consentry.ports import Catalogue, Clock, Connections, Envelopes, Integrations, RefreshRequests
 from consentry.web.request import Request
@@ -121,9 +121,9 @@ class ManageRoutes:
 
     def _refresh(self, request: Request) -> Response:
         """Ask the engine and wait for a newer generation; the caller reads the token under its own role."""
-        key, rejected = _key(request), request.json_object().get("rejected_generation")
+        key, body = _key(request), request.json_object()
         connection, clock = self._existing(key), self.use.clock
-        rejected_gen = rejected if isinstance(rejected, int) and not isinstance(rejected, bool) else connection.gen
+        rejected_gen = _rejected_generation(body, connection)
         if connection.gen <= rejected_gen and connection.status is Status.ACTIVE:
             self.use.refresh_requests.request(key, rejected_gen)
         deadline = clock.now() + WAIT_SECONDS
@@ -143,6 +143,8 @@ class ManageRoutes:
     def _described(self, integration: Integration) -> Mapping[str, object]:
         """Return what a company needs to offer an integration; one that cannot be used says why, and hides no other."""
         known = {"integration": integration.id, "provider": integration.provider}
+        if integration.problem:
+            return {**known, "problem": integration.problem}
         try:
             provider = self.use.catalogue.provider(integration.provider)
         except OperatorMustAct as error:
@@ -164,6 +166,14 @@ class ManageRoutes:
                 f"{key.tenant} has no connection {key.integration}/{key.name}; create a session to make one"
             )
         return connection
+
+
+def _rejected_generation(body: Mapping[str, object], connection: Connection) -> int:
+    rejected = body.get("rejected_generation")
+    if isinstance(rejected, int) and not isinstance(rejected, bool) and 1 <= rejected <= connection.gen:
+        return rejected
+    message = f"rejected_generation must be the generation of the token that was rejected, at most {connection.gen}"
+    raise InvalidRequest(message, code="invalid_generation")
 
 
 def shown(connection: Connection) -> dict[str, object]:
