@@ -31,7 +31,7 @@ demo: .venv/synced ## the whole story without a browser, told in text
 	@exec $(BIN)/python -m dev.demo
 
 test: .venv/synced lint types ## everything that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 prove: .venv/synced ## the model of the refresh protocol, explored deeply (about two minutes)
 	$(BIN)/python -m tests.model --deep
