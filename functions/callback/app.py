@@ -10,4 +10,4 @@ from consentry.web.consent import CallbackRoute
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     process = wiring(context)
-    return for_people(event, CallbackRoute(lambda: process.receive_callback))
+    return for_people(event, CallbackRoute(lambda: process.receive_callback, process.return_urls))

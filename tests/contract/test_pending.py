@@ -1,8 +1,10 @@
 """The table `pending`: every edge of a flow is one conditional write, and no other edge exists (S-44)."""
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from consentry.aws.pending import DynamoSessions
 from consentry.model import Completion, Flow, FlowStatus, Session
 from consentry.ports import Sessions, StorageUnavailable
 from tests.support.fixtures import dynamodb, tables, tables_of_module
-from tests.support.tables import TableClient, items, unavailable
+from tests.support.tables import TableClient, ignore, items, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -65,12 +67,32 @@ def flow(sessions: Sessions) -> Flow:
     return found
 
 
-def park(sessions: Sessions, changes: Flow = FLOW) -> bool:
-    return sessions.park(changes, code=b"sealed code", handle_hash="handle-1", until=NOW + 60)
+_others = itertools.count(1)
+
+
+def another(what: str) -> str:
+    """Return what nobody else has: every caller makes its own handle, claim or outcome."""
+    return f"{what} {next(_others)}"
+
+
+def park(sessions: Sessions, changes: Flow = FLOW, handle_hash: str = "handle-1") -> bool:
+    return sessions.park(changes, code=b"sealed code", handle_hash=handle_hash, until=NOW + 60)
+
+
+def park_other(sessions: Sessions) -> bool:
+    return park(sessions, handle_hash=another("handle"))
 
 
 def claim(sessions: Sessions, expected: FlowStatus = FlowStatus.STARTED) -> bool:
-    return sessions.claim(FLOW, expected=expected)
+    return sessions.claim(FLOW, expected=expected, claim_id=another("claim"))
+
+
+def fail(sessions: Sessions, expected: FlowStatus = FlowStatus.STARTED) -> bool:
+    return sessions.finish(FLOW, FlowStatus.FAILED, another("failure"), expected=expected)
+
+
+def done(sessions: Sessions) -> bool:
+    return sessions.finish(FLOW, FlowStatus.DONE, another("success"), expected=FlowStatus.EXCHANGING)
 
 
 def test_a_session_comes_back_as_it_was_created(sessions: Sessions) -> None:
@@ -139,7 +161,7 @@ def test_a_handle_is_issued_again_once(sessions: Sessions) -> None:
 def test_a_finished_flow_holds_no_secrets_and_stays_finished(sessions: Sessions, status: FlowStatus) -> None:
     sessions.start(FLOW)
     park(sessions)
-    assert sessions.finish(FLOW, status, "outcome")
+    assert sessions.finish(FLOW, status, "outcome", expected=FlowStatus.CODE_RECEIVED)
     ended = flow(sessions)
     assert (ended.status, ended.outcome, ended.code, ended.verifier, ended.handle_hashes) == (
         status,
@@ -148,7 +170,8 @@ def test_a_finished_flow_holds_no_secrets_and_stays_finished(sessions: Sessions,
         b"",
         (),
     )
-    assert not sessions.finish(FLOW, FlowStatus.DONE, "again")
+    assert not any(fail(sessions, each) for each in FlowStatus if each is not status)
+    assert not done(sessions)
     assert not park(sessions)
     assert not claim(sessions)
 
@@ -172,8 +195,8 @@ def test_a_newer_state_replaces_everything_of_the_older_one(sessions: Sessions) 
         claim,
         lambda sessions: claim(sessions, FlowStatus.CODE_RECEIVED),
         lambda sessions: sessions.reissue_handle(FLOW, handle_hash="h"),
-        lambda sessions: sessions.finish(FLOW, FlowStatus.FAILED, "x"),
-        lambda sessions: sessions.finish(FLOW, FlowStatus.DONE, "x"),
+        *(partial(fail, expected=each) for each in FlowStatus),
+        done,
     ],
 )
 def test_an_older_state_moves_nothing_and_makes_nothing(
@@ -192,12 +215,13 @@ def test_a_flow_begins_again_unless_it_is_being_exchanged_or_done(sessions: Sess
     assert sessions.start(FLOW)
     park(sessions)
     assert sessions.start(FLOW)
-    sessions.finish(FLOW, FlowStatus.FAILED, "denied")
+    assert fail(sessions, FlowStatus.CODE_RECEIVED) is False
+    assert fail(sessions)
     assert sessions.start(FLOW)
     assert flow(sessions) == FLOW
     claim(sessions)
     assert not sessions.start(replace(FLOW, state_hash="state-2"))
-    sessions.finish(FLOW, FlowStatus.DONE, "active")
+    assert done(sessions)
     assert not sessions.start(replace(FLOW, state_hash="state-2"))
     assert flow(sessions).state_hash == "state-1"
 
@@ -219,12 +243,97 @@ def test_a_row_outlives_its_session_and_its_flow(
     assert int(stored["ttl"]["N"]) > late.expires_at
 
 
-@pytest.mark.parametrize("edge", [park, claim, lambda sessions: sessions.finish(FLOW, FlowStatus.FAILED, "x")])
+@pytest.mark.parametrize("edge", [park_other, claim, fail])
 def test_of_32_at_once_one_moves_a_flow(sessions: Sessions, edge: Callable[[Sessions], bool]) -> None:
     sessions.start(FLOW)
     with ThreadPoolExecutor(16) as pool:
         moved = list(pool.map(lambda _: edge(sessions), range(32)))
     assert moved.count(True) == 1
+
+
+def out_of_order(operation: str) -> None:
+    raise unavailable(operation)
+
+
+def without_an_answer(client: TableClient, call: Callable[[], object]) -> None:
+    """Make a call that is applied, and whose answer is lost."""
+    client.after = out_of_order
+    with pytest.raises(StorageUnavailable):
+        call()
+    client.after = ignore
+
+
+def test_a_claim_whose_answer_was_lost_is_known_again_by_its_id(sessions: Sessions, client: TableClient) -> None:
+    sessions.start(FLOW)
+    park(sessions)
+    mine = partial(sessions.claim, FLOW, expected=FlowStatus.CODE_RECEIVED, claim_id="mine")
+    without_an_answer(client, mine)
+    assert mine()
+    assert not sessions.claim(FLOW, expected=FlowStatus.CODE_RECEIVED, claim_id="yours")
+    assert not sessions.claim(replace(FLOW, state_hash="state-2"), expected=FlowStatus.CODE_RECEIVED, claim_id="mine")
+
+
+def test_a_claim_that_never_arrived_is_not_taken_for_one(sessions: Sessions, client: TableClient) -> None:
+    sessions.start(FLOW)
+    client.before = out_of_order
+    with pytest.raises(StorageUnavailable):
+        sessions.claim(FLOW, expected=FlowStatus.STARTED, claim_id="mine")
+    client.before = ignore
+    assert sessions.claim(FLOW, expected=FlowStatus.STARTED, claim_id="yours")
+    assert not sessions.claim(FLOW, expected=FlowStatus.STARTED, claim_id="mine")
+
+
+def test_a_new_start_forgets_who_claimed_the_flow(
+    sessions: Sessions, client: TableClient, tables: dict[str, str]
+) -> None:
+    sessions.start(FLOW)
+    sessions.claim(FLOW, expected=FlowStatus.STARTED, claim_id="mine")
+    (claimed,) = items(client.client, tables["PendingTable"])
+    assert claimed["claimed_by"] == {"S": "mine"}
+    assert fail(sessions, FlowStatus.EXCHANGING)
+    sessions.start(FLOW)
+    park(sessions)
+    assert not sessions.claim(FLOW, expected=FlowStatus.STARTED, claim_id="mine")
+
+
+def test_a_parking_whose_answer_was_lost_is_known_again_by_its_handle(sessions: Sessions, client: TableClient) -> None:
+    sessions.start(FLOW)
+    without_an_answer(client, lambda: park(sessions))
+    assert park(sessions)
+    assert not park_other(sessions)
+    claim(sessions, FlowStatus.CODE_RECEIVED)
+    assert not park(sessions)
+
+
+def test_a_second_handle_whose_answer_was_lost_is_known_again(sessions: Sessions, client: TableClient) -> None:
+    sessions.start(FLOW)
+    park(sessions)
+    again = partial(sessions.reissue_handle, flow(sessions), handle_hash="handle-2")
+    without_an_answer(client, again)
+    assert again()
+    assert not sessions.reissue_handle(flow(sessions), handle_hash="handle-3")
+    assert flow(sessions).handle_hashes == ("handle-1", "handle-2")
+
+
+def test_an_end_whose_answer_was_lost_is_known_again(sessions: Sessions, client: TableClient) -> None:
+    sessions.start(FLOW)
+    claim(sessions)
+    end = partial(sessions.finish, FLOW, expected=FlowStatus.EXCHANGING)
+    without_an_answer(client, lambda: end(FlowStatus.DONE, "active"))
+    assert end(FlowStatus.DONE, "active")
+    assert not end(FlowStatus.DONE, "scope_insufficient")
+    assert not end(FlowStatus.FAILED, "active")
+    assert (flow(sessions).status, flow(sessions).outcome) == (FlowStatus.DONE, "active")
+
+
+def test_an_end_expects_the_status_that_was_read(sessions: Sessions) -> None:
+    sessions.start(FLOW)
+    park(sessions)
+    assert claim(sessions, FlowStatus.CODE_RECEIVED)
+    assert not fail(sessions, FlowStatus.CODE_RECEIVED)
+    assert not fail(sessions, FlowStatus.STARTED)
+    assert flow(sessions).status is FlowStatus.EXCHANGING
+    assert done(sessions)
 
 
 @pytest.mark.parametrize(
@@ -236,16 +345,13 @@ def test_of_32_at_once_one_moves_a_flow(sessions: Sessions, edge: Callable[[Sess
         lambda sessions: sessions.start(FLOW),
         park,
         claim,
-        lambda sessions: sessions.finish(FLOW, FlowStatus.FAILED, "x"),
+        fail,
     ],
 )
 def test_dynamodb_s_trouble_is_named_by_its_code_alone(
     sessions: Sessions, client: TableClient, call: Callable[[Sessions], object]
 ) -> None:
-    def fail(operation: str) -> None:
-        raise unavailable(operation)
-
-    client.before = fail
+    client.before = out_of_order
     with pytest.raises(StorageUnavailable) as raised:
         call(sessions)
     assert raised.value.detail.endswith(": InternalServerError")
@@ -255,21 +361,24 @@ def test_dynamodb_s_trouble_is_named_by_its_code_alone(
 
 EDGES: dict[str, Callable[[Sessions], bool]] = {
     "start": lambda sessions: sessions.start(FLOW),
-    "park": park,
-    "reissue": lambda sessions: sessions.reissue_handle(FLOW, handle_hash="h"),
+    "park": park_other,
+    "reissue": lambda sessions: sessions.reissue_handle(FLOW, handle_hash=another("handle")),
     "claim started": claim,
-    "claim parked": lambda sessions: claim(sessions, FlowStatus.CODE_RECEIVED),
-    "done": lambda sessions: sessions.finish(FLOW, FlowStatus.DONE, ""),
-    "fail": lambda sessions: sessions.finish(FLOW, FlowStatus.FAILED, ""),
+    "claim parked": partial(claim, expected=FlowStatus.CODE_RECEIVED),
+    "done": done,
+    "fail started": fail,
+    "fail parked": partial(fail, expected=FlowStatus.CODE_RECEIVED),
+    "fail exchanging": partial(fail, expected=FlowStatus.EXCHANGING),
 }
-UNFINISHED = {FlowStatus.STARTED, FlowStatus.CODE_RECEIVED, FlowStatus.EXCHANGING}
 LEGAL: dict[str, tuple[set[FlowStatus | None], FlowStatus]] = {
     "start": ({None, FlowStatus.STARTED, FlowStatus.CODE_RECEIVED, FlowStatus.FAILED}, FlowStatus.STARTED),
     "park": ({FlowStatus.STARTED}, FlowStatus.CODE_RECEIVED),
     "claim started": ({FlowStatus.STARTED}, FlowStatus.EXCHANGING),
     "claim parked": ({FlowStatus.CODE_RECEIVED}, FlowStatus.EXCHANGING),
-    "done": ({*UNFINISHED}, FlowStatus.DONE),
-    "fail": ({*UNFINISHED}, FlowStatus.FAILED),
+    "done": ({FlowStatus.EXCHANGING}, FlowStatus.DONE),
+    "fail started": ({FlowStatus.STARTED}, FlowStatus.FAILED),
+    "fail parked": ({FlowStatus.CODE_RECEIVED}, FlowStatus.FAILED),
+    "fail exchanging": ({FlowStatus.EXCHANGING}, FlowStatus.FAILED),
 }
 
 

@@ -154,6 +154,15 @@ def test_secrets_are_read_by_name_below_the_prefix(secretsmanager: "SecretsManag
     assert "CNRY-" not in repr(found)
 
 
+def test_the_secret_from_before_a_rotation_is_the_previous_one(secretsmanager: "SecretsManagerClient") -> None:
+    secrets = SecretsManagerSecrets(secretsmanager, PREFIX)
+    secretsmanager.create_secret(Name=f"{PREFIX}rotated", SecretString='{"client_secret": "CNRY-old"}')
+    assert secrets.previous_client_secrets("rotated") == {}
+    secretsmanager.put_secret_value(SecretId=f"{PREFIX}rotated", SecretString='{"client_secret": "CNRY-new"}')
+    assert secrets.client_secrets("rotated")["client_secret"].reveal() == "CNRY-new"
+    assert secrets.previous_client_secrets("rotated")["client_secret"].reveal() == "CNRY-old"
+
+
 def test_an_integration_without_a_secret_has_none(secretsmanager: "SecretsManagerClient") -> None:
     assert SecretsManagerSecrets(secretsmanager, PREFIX).client_secrets("nothing") == {}
 

@@ -16,7 +16,12 @@ class FakeSecrets:
         before: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.values = values
+        self.previous: dict[str, Mapping[str, str]] = {}
         self._before = before
+
+    def previous_client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        self._before("previous_client_secrets")
+        return {name: Secret(value) for name, value in self.previous.get(integration_id, {}).items()}
 
     def client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
         self._before("client_secrets")

@@ -19,6 +19,7 @@ from consentry.connect.sessions import CreateSession
 from consentry.connect.store import StoreTokens
 from consentry.connect.tickets import Tickets
 from consentry.model import Connection, ConnectionKey, Flow, Secret
+from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.web.boundary import for_people, for_programs
 from consentry.web.consent import AuthorizeRoutes, CallbackRoute
 from consentry.web.manage import ManageRoutes
@@ -39,6 +40,7 @@ BASE_URL = "https://vault.test"
 RETURN_URL = "https://app.test/connected"
 OTHER_RETURN_URL = "https://app.test/other?from=vault"
 CODE = "CNRY-code-7b1e93d4"
+NO_SECRETS = frozenset({"commit_id", "consent_id", "claimed_by"})
 AUTHORIZE = "ANY /authorize/{integration}"
 CALLBACK = "ANY /callback/{integration}"
 CREATE = "POST /tenants/{tenant}/sessions"
@@ -90,6 +92,19 @@ class RecordedRequests:
         self.then(key, rejected_generation)
 
 
+class SlowProvider(FakeProvider):
+    """A provider whose answers take time."""
+
+    def __init__(self, clock: FakeClock, seconds: int) -> None:
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+
+    def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+        answer = super().send(request, deadline_seconds=deadline_seconds)
+        self._clock.advance(self._seconds)
+        return answer
+
+
 class Deployment:
     """Implements `web.manage.UseCases`; `authorize`, `callback` and `manage` answer events as the functions do."""
 
@@ -103,8 +118,10 @@ class Deployment:
         self.catalogue = catalogue
         self.envelopes = FakeEnvelopes(self.ports.begin)
         self.secrets = FakeSecrets(before=self.ports.begin)
-        self.provider = FakeProvider()
+        self.provider: FakeProvider = FakeProvider()
         self.base_url = BASE_URL
+        self.return_urls = frozenset({RETURN_URL, OTHER_RETURN_URL})
+        self.invocation_seconds = self.clock.remaining
         self.refresh_requests = RecordedRequests()
         self.sessions = DynamoSessions(self.dynamo.as_client, tables["PendingTable"])
         self.connections = DynamoConnections(self.dynamo.as_client, tables["ConnectionsTable"])
@@ -130,13 +147,14 @@ class Deployment:
             sessions=self.sessions,
             integrations=self.integrations,
             catalogue=self.catalogue,
-            return_urls=frozenset({RETURN_URL, OTHER_RETURN_URL}),
+            return_urls=self.return_urls,
         )
 
     @property
     def exchange(self) -> ExchangeCode:
         return ExchangeCode(
             clock=self.clock,
+            randomness=self.randomness,
             sessions=self.sessions,
             catalogue=self.catalogue,
             secrets=self.secrets,
@@ -183,13 +201,20 @@ class Deployment:
             exchange=self.exchange,
         )
 
+    def _invoked(self) -> None:
+        """Every event is an invocation of its own, with all its time before it."""
+        self.clock.remaining = self.invocation_seconds
+
     def authorize(self, request: Event) -> Response:
+        self._invoked()
         return for_people(request, AuthorizeRoutes(lambda: self.departure))
 
     def callback(self, request: Event) -> Response:
-        return for_people(request, CallbackRoute(lambda: self.receive_callback))
+        self._invoked()
+        return for_people(request, CallbackRoute(lambda: self.receive_callback, self.return_urls))
 
     def manage(self, request: Event) -> Response:
+        self._invoked()
         return for_programs(request, ManageRoutes(self))
 
     def created(self, **wanted: object) -> dict[str, Any]:
@@ -213,9 +238,9 @@ class Deployment:
         return flow
 
     def stored_texts(self) -> list[str]:
-        """Every text and every byte string that any table holds; not `commit_id`, which is random and no secret."""
+        """Every text and every byte string that any table holds; not the ids that are random and no secrets."""
         found = [item for table in self.names.values() for item in items(self.dynamo.client, table)]
-        texts = [{name: value for name, value in item.items() if name != "commit_id"} for item in found]
+        texts = [{name: value for name, value in item.items() if name not in NO_SECRETS} for item in found]
         return [text for item in texts for text in plain_texts(item)]
 
 

@@ -131,6 +131,10 @@ class Wiring:
         return self.environment.text("CONSENTRY_PUBLIC_BASE_URL").rstrip("/")
 
     @property
+    def return_urls(self) -> frozenset[str]:
+        return self.environment.listing("CONSENTRY_RETURN_URLS")
+
+    @property
     def epoch(self) -> int:
         return self.environment.number("CONSENTRY_EPOCH", 1)
 
@@ -173,6 +177,7 @@ class Wiring:
 
         return ExchangeCode(
             clock=self.clock,
+            randomness=self.randomness,
             sessions=self.sessions,
             catalogue=self.catalogue,
             secrets=self.secrets,
@@ -204,7 +209,7 @@ class Wiring:
             sessions=self.sessions,
             integrations=self.integrations,
             catalogue=self.catalogue,
-            return_urls=self.environment.listing("CONSENTRY_RETURN_URLS"),
+            return_urls=self.return_urls,
         )
 
     @cached_property

@@ -132,6 +132,7 @@ class Connection:
     label: str = ""
     description: str = ""
     commit_id: str = ""
+    consent_id: str = ""
     created_at: int = 0
     refreshed_at: int = 0
     expires_at: int | None = None

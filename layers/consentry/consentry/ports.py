@@ -78,6 +78,9 @@ class ClientSecrets(Protocol):
     def client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
         """Return the integration's secret material by name (`client_secret`, `basic_token`); empty if it has none."""
 
+    def previous_client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        """Return what it was before the last rotation; empty if there was none."""
+
 
 class SealingKey(Protocol):
     """A data key obtained before it is needed: sealing makes no call."""
@@ -233,7 +236,10 @@ class RefreshRequests(Protocol):
 
 
 class Sessions(Protocol):
-    """The table `pending`: connect sessions and their flows. Every edge is one conditional write."""
+    """The table `pending`: connect sessions and their flows. Every edge is one conditional write.
+
+    Each is safe to repeat: a call that was applied although its answer was lost says so when it is made again.
+    """
 
     def create(self, session: Session) -> None: ...
 
@@ -251,8 +257,14 @@ class Sessions(Protocol):
     def reissue_handle(self, flow: Flow, *, handle_hash: str) -> bool:
         """Add one more handle to a parked code, once: the browser reloaded before it saw the first."""
 
-    def claim(self, flow: Flow, *, expected: FlowStatus) -> bool:
-        """Move `expected` -> exchanging for this very state, dropping the stored code."""
+    def claim(self, flow: Flow, *, expected: FlowStatus, claim_id: str) -> bool:
+        """Move `expected` -> exchanging for this very state, dropping the stored code.
 
-    def finish(self, flow: Flow, status: FlowStatus, outcome: str) -> bool:
-        """Move any unfinished status of this very state to done or failed, dropping code and verifier."""
+        `claim_id` is unique to the claimer: one that was applied already is recognised by it.
+        """
+
+    def finish(self, flow: Flow, status: FlowStatus, outcome: str, *, expected: FlowStatus) -> bool:
+        """Move `expected` -> done or failed for this very state, dropping code and verifier.
+
+        Return whether it ended so, also if it had before. Only who claimed the flow expects exchanging.
+        """

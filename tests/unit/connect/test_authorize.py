@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from consentry.connect.flow_secrets import open_verifier
 from consentry.connect.tickets import digest
-from consentry.model import Field, FlowStatus, Secret
+from consentry.model import FlowStatus, Secret
 from consentry.web.response import Response
 from tests.support.deployment import (
     AUTHORIZE,
@@ -54,7 +55,7 @@ def test_the_challenge_is_the_sha_256_of_the_sealed_verifier(deployment: Deploym
     created = deployment.created()
     challenge = asked(browser.departs(created))["code_challenge"]
     flow = deployment.flow(created)
-    verifier = deployment.envelopes.open(flow.verifier, flow.key.encryption_context(Field.FLOW)).reveal()
+    verifier = open_verifier(deployment.envelopes, flow).secret.reveal()
     assert 43 <= len(verifier) <= 128
     hashed = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     assert challenge == hashed
@@ -153,7 +154,7 @@ def test_a_consent_may_be_begun_again_after_it_was_parked_or_refused(deployment:
 def test_a_consent_may_not_be_begun_again_once_its_code_is_exchanged(deployment: Deployment, browser: Browser) -> None:
     created = deployment.created(integrations=["crm", "crm2"])
     returned = query_of(browser.consents(created))
-    deployment.sessions.claim(deployment.flow(created), expected=FlowStatus.CODE_RECEIVED)
+    deployment.sessions.claim(deployment.flow(created), expected=FlowStatus.CODE_RECEIVED, claim_id="mine")
     assert browser.open(created["connect_url"])["statusCode"] == 409
     deployment.provider.then(tokens())
     done = query_of(browser.consents(created, "crm2"))

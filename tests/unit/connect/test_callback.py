@@ -8,13 +8,16 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from consentry.connect.flow_secrets import open_code
 from consentry.connect.tickets import cookie_name, digest
-from consentry.model import Field, FlowStatus
+from consentry.model import FlowStatus
+from consentry.ports import StorageUnavailable, Undetermined
 from consentry.web.response import Response
 from tests.support.catalogue import ISSUER
 from tests.support.deployment import (
     CALLBACK,
     CODE,
+    OTHER_RETURN_URL,
     RETURN_URL,
     Browser,
     Deployment,
@@ -24,7 +27,8 @@ from tests.support.deployment import (
     query_of,
 )
 from tests.support.events import event
-from tests.support.provider import tokens
+from tests.support.logs import Log
+from tests.support.provider import Step, answer, tokens
 from tests.support.tables import ignore, unavailable
 
 DIRECT = {"completion": "direct", "return_url": ""}
@@ -49,7 +53,7 @@ def test_a_good_answer_is_parked_and_the_browser_goes_back_with_a_handle(
     flow = deployment.flow(created)
     assert flow.status is FlowStatus.CODE_RECEIVED
     assert flow.handle_hashes == (digest(returned["handle"]),)
-    assert deployment.envelopes.open(flow.code, flow.key.encryption_context(Field.FLOW)).reveal() == CODE
+    assert open_code(deployment.envelopes, flow).code.reveal() == CODE
 
 
 def test_a_return_url_keeps_its_own_query(deployment: Deployment, browser: Browser) -> None:
@@ -224,7 +228,11 @@ def test_a_refusal_is_taken_once(deployment: Deployment, browser: Browser) -> No
     jar = dict(browser.jar)
     assert browser.open(url)["statusCode"] == 303
     browser.jar = jar
-    assert browser.open(url)["statusCode"] == 409
+    again = browser.open(url)
+    assert again["statusCode"] == 409
+    assert "did not work out" in again["body"]
+    assert "nothing of it is stored" in again["body"]
+    assert "received already" not in again["body"]
 
 
 def test_a_reload_gets_one_more_handle_once_and_both_work_once(deployment: Deployment, browser: Browser) -> None:
@@ -317,6 +325,101 @@ def test_of_64_reloads_at_once_one_gets_a_handle(deployment: Deployment, browser
     answers = at_once(deployment, browser, url)
     (second,) = (query_of(each)["handle"] for each in answers if each["statusCode"] == 303)
     assert deployment.flow(created).handle_hashes == (digest(first), digest(second))
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        (answer(500, b"CNRY-trouble"), "provider_trouble"),
+        (answer(400, {"error": "invalid_grant"}), "code_refused"),
+        (Undetermined("deadline"), "provider_silent"),
+    ],
+)
+def test_a_direct_consent_that_fails_goes_back_with_the_code_of_the_failure(
+    deployment: Deployment, browser: Browser, log_lines: Log, step: Step, code: str
+) -> None:
+    created = deployment.created(completion="direct")
+    deployment.provider.then(step)
+    response = browser.consents(created)
+    assert response["statusCode"] == 303
+    assert query_of(response) == {"session": created["session"], "integration": "crm", "error": code}
+    assert deployment.flow(created).outcome == code
+    (told,) = log_lines.named("consent")
+    assert (told["outcome"], told["code"], told["level"]) == ("failed", code, "WARNING")
+    assert told["detail"]
+
+
+def test_a_direct_consent_that_fails_for_the_operator_s_sake_is_logged_as_an_error(
+    deployment: Deployment, browser: Browser, log_lines: Log
+) -> None:
+    deployment.secrets.values = {}
+    assert query_of(browser.consents(deployment.created(completion="direct")))["error"] == "misconfigured"
+    assert log_lines.named("consent")[0]["level"] == "ERROR"
+
+
+def test_a_direct_consent_that_fails_without_a_return_url_is_a_page(deployment: Deployment, browser: Browser) -> None:
+    deployment.provider.then(Undetermined("deadline"))
+    response = browser.consents(deployment.created(**DIRECT))
+    assert response["statusCode"] == 502
+    assert "CRM did not answer" in response["body"]
+
+
+@pytest.mark.parametrize("operation", ["client_secrets", "seal", "open"])
+@pytest.mark.parametrize("return_url", ["", RETURN_URL])
+def test_a_direct_consent_that_fails_before_the_claim_may_be_opened_again(
+    deployment: Deployment, browser: Browser, operation: str, return_url: str
+) -> None:
+    created = deployment.created(completion="direct", return_url=return_url)
+    url = provider_answer(browser.departs(created))
+    deployment.ports.before = failing(operation, lambda _: StorageUnavailable("It is away."))
+    failed = browser.open(url)
+    deployment.ports.before = ignore
+    assert failed["statusCode"] == (303 if return_url else 503)
+    assert deployment.flow(created).status is FlowStatus.STARTED
+    deployment.provider.then(tokens())
+    assert browser.open(url)["statusCode"] == (303 if return_url else 200)
+    assert deployment.flow(created).status is FlowStatus.DONE
+
+
+def test_a_direct_consent_that_comes_with_too_little_time_left_asks_nobody(
+    deployment: Deployment, browser: Browser
+) -> None:
+    created = deployment.created(completion="direct")
+    url = provider_answer(browser.departs(created))
+    deployment.invocation_seconds = 19.9
+    assert query_of(browser.open(url))["error"] == "no_time_left"
+    assert deployment.provider.requests == []
+    assert deployment.flow(created).status is FlowStatus.STARTED
+    deployment.invocation_seconds = 20.0
+    deployment.provider.then(tokens())
+    assert query_of(browser.open(url))["status"] == "active"
+
+
+def unregistered(deployment: Deployment) -> None:
+    deployment.return_urls = frozenset({OTHER_RETURN_URL})
+
+
+def test_no_handle_goes_to_an_address_that_is_no_longer_registered(deployment: Deployment, browser: Browser) -> None:
+    url = provider_answer(browser.departs(deployment.created()))
+    unregistered(deployment)
+    response = browser.open(url)
+    assert response["statusCode"] == 409
+    assert "Location" not in response["headers"]
+    assert "not registered here any more" in response["body"]
+    assert "crm." not in response["body"]
+    assert "CNRY-" not in response["body"]
+
+
+def test_nothing_else_goes_there_either(deployment: Deployment, browser: Browser) -> None:
+    urls = [provider_answer(browser.departs(deployment.created(completion="direct", name=f"n{n}"))) for n in range(2)]
+    urls.append(provider_answer(browser.departs(deployment.created()), code="", error="access_denied"))
+    unregistered(deployment)
+    deployment.provider.then(tokens(), answer(500, b""))
+    connected, failed, denied = (browser.open(url) for url in urls)
+    assert [each["statusCode"] for each in (connected, failed, denied)] == [200, 502, 200]
+    assert not any("Location" in each["headers"] for each in (connected, failed, denied))
+    assert "The connection works" in connected["body"]
+    assert "You chose not to allow" in denied["body"]
 
 
 def failing(operation: str, error: Callable[[str], Exception] = unavailable, times: int = 100) -> Callable[[str], None]:

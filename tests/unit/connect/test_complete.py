@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from consentry.model import FlowStatus
-from consentry.ports import NotDelivered, Undetermined
+from consentry.ports import NotDelivered, StorageUnavailable, Undetermined
 from consentry.web.response import Response
 from tests.support.client_secrets import CLIENT_SECRET
 from tests.support.deployment import (
@@ -20,6 +20,7 @@ from tests.support.deployment import (
 )
 from tests.support.events import json_event
 from tests.support.provider import Step, answer, tokens
+from tests.support.tables import ignore, unavailable
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def test_another_user_is_a_conflict_and_the_code_is_destroyed(
     assert (response["statusCode"], body_of(response)["code"]) == (409, "other_user")
     flow = deployment.flow(created)
     assert (flow.status, flow.code, flow.verifier) == (FlowStatus.FAILED, b"", b"")
-    assert deployment.completed(returned)["statusCode"] == 409
+    again = body_of(deployment.completed(returned))
+    assert (again["status"], again["code"]) == (409, "consent_failed")
+    assert "nothing of it is stored" in again["detail"]
     assert deployment.provider.requests == []
 
 
@@ -104,6 +107,7 @@ def test_completing_twice_exchanges_once(deployment: Deployment, returned: dict[
     assert deployment.completed(returned)["statusCode"] == 200
     again = deployment.completed(returned)
     assert (again["statusCode"], body_of(again)["code"]) == (409, "already_received")
+    assert "received already" in body_of(again)["detail"]
     assert len(deployment.provider.requests) == 1
 
 
@@ -209,6 +213,103 @@ def test_a_missing_client_secret_fails_before_the_code_is_spent(
     response = deployment.completed(returned)
     assert (response["statusCode"], body_of(response)["code"]) == (503, "misconfigured")
     assert deployment.provider.requests == []
+    deployment.secrets.values = None
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+
+
+# What happens before the claim, by the port that is called and how often it was before.
+BEFORE_THE_CLAIM = [
+    ("get_item", 0), ("open", 0), ("open", 1), ("client_secrets", 0), ("get_item", 1), ("seal", 0), ("seal", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "earlier"), BEFORE_THE_CLAIM)
+@pytest.mark.parametrize("error", [unavailable("x"), StorageUnavailable("x"), RuntimeError("x")])
+def test_what_fails_before_the_claim_leaves_the_code_for_another_try(
+    deployment: Deployment,
+    created: dict[str, Any],
+    returned: dict[str, str],
+    operation: str,
+    earlier: int,
+    error: Exception,
+) -> None:
+    seen: list[str] = []
+
+    def fail(name: str) -> None:
+        seen.append(name)
+        if name == operation and seen.count(name) == earlier + 1:
+            raise error
+
+    deployment.ports.before = fail
+    assert deployment.completed(returned)["statusCode"] == 503
+    deployment.ports.before = ignore
+    assert "update_item" not in seen
+    assert deployment.flow(created).status is FlowStatus.CODE_RECEIVED
+    deployment.clock.advance(30)
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+    assert len(deployment.provider.requests) == 1
+
+
+def test_too_little_time_for_the_whole_exchange_spends_nothing(
+    deployment: Deployment, returned: dict[str, str]
+) -> None:
+    deployment.invocation_seconds = 25.0
+    deployment.ports.before = lambda operation: deployment.clock.advance(3.0 if operation == "seal" else 0)
+    response = deployment.completed(returned)
+    assert (response["statusCode"], body_of(response)["code"]) == (503, "no_time_left")
+    assert "Nothing was used up" in body_of(response)["detail"]
+    assert response["headers"]["Retry-After"] == "5"
+    assert deployment.provider.requests == []
+    deployment.invocation_seconds = 26.0
+    deployment.provider.then(tokens())
+    assert deployment.completed(returned)["statusCode"] == 200
+
+
+def test_a_code_of_somebody_else_s_session_does_not_open(
+    deployment: Deployment, browser: Browser, created: dict[str, Any], returned: dict[str, str]
+) -> None:
+    other = deployment.created(user_ref="u-2")
+    browser.consents(other, code="CNRY-code-of-another")
+    copy_attribute(deployment, "code", other, created)
+    response = deployment.completed(returned)
+    assert (response["statusCode"], body_of(response)["code"]) == (503, "unreadable_record")
+    assert "CNRY-" not in response["body"]
+    assert deployment.provider.requests == []
+
+
+def copy_attribute(deployment: Deployment, name: str, source: dict[str, Any], target: dict[str, Any]) -> None:
+    """Do what somebody could who may write the table and has no key."""
+    table, client = deployment.names["PendingTable"], deployment.dynamo.client
+    found = client.get_item(TableName=table, Key={"id": {"S": f"flow#{source['session']}#crm"}})["Item"]
+    client.update_item(
+        TableName=table,
+        Key={"id": {"S": f"flow#{target['session']}#crm"}},
+        UpdateExpression="SET #name = :value",
+        ExpressionAttributeNames={"#name": name},
+        ExpressionAttributeValues={":value": found[name]},
+    )
+
+
+@pytest.mark.parametrize(("late", "wrong"), [(0, {"user_ref": "u-2"}), (60, {})])
+def test_a_wrong_or_late_completion_fails_no_flow_that_another_one_took(
+    deployment: Deployment, created: dict[str, Any], returned: dict[str, str], late: int, wrong: dict[str, str]
+) -> None:
+    deployment.provider.then(tokens())
+    first: list[Response] = []
+
+    def somebody_is_faster(operation: str) -> None:
+        deployment.ports.after = ignore
+        first.append(deployment.completed(returned))
+        deployment.clock.advance(late)
+
+    deployment.ports.after = somebody_is_faster
+    second = deployment.completed(returned, **wrong)
+    assert [each["statusCode"] for each in first] == [200]
+    assert (second["statusCode"], body_of(second)["code"]) == (409, "already_received")
+    flow = deployment.flow(created)
+    assert (flow.status, flow.outcome) == (FlowStatus.DONE, "active")
 
 
 def test_a_provider_that_left_the_catalogue_is_the_operator_s_to_mend(

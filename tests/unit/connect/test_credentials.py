@@ -8,7 +8,7 @@ from consentry.model import ConnectionKey, Field
 from consentry.ports import NotDelivered, Undetermined
 from consentry.tokens import grant_secrets
 from consentry.web.response import Response
-from tests.support.deployment import PUT_CREDENTIALS, Deployment, body_of
+from tests.support.deployment import PUT_CREDENTIALS, Deployment, SlowProvider, body_of
 from tests.support.events import json_event
 from tests.support.provider import Step, answer, tokens
 from tests.support.tables import unavailable
@@ -148,6 +148,26 @@ def test_a_table_that_is_away_is_found_out_before_the_provider_is_asked(deployme
     deployment.ports.before = fail
     assert put(deployment)["statusCode"] == 503
     assert deployment.provider.requests == []
+
+
+def test_too_little_time_is_found_out_before_the_provider_is_asked(deployment: Deployment) -> None:
+    deployment.invocation_seconds = 19.9
+    response = put(deployment)
+    assert (response["statusCode"], body_of(response)["code"]) == (503, "no_time_left")
+    assert deployment.provider.requests == []
+    deployment.invocation_seconds = 20.0
+    deployment.provider.then(MINTED)
+    assert put(deployment)["statusCode"] == 200
+
+
+def test_a_lifetime_counts_from_when_the_token_was_asked_for(deployment: Deployment) -> None:
+    asked_at = deployment.clock.now()
+    deployment.provider = SlowProvider(deployment.clock, 9)
+    deployment.provider.then(MINTED)
+    put(deployment)
+    connection = deployment.connection("metrics")
+    assert connection is not None
+    assert (connection.refreshed_at, connection.expires_at) == (asked_at, asked_at + 1800)
 
 
 def test_each_name_is_a_connection_of_its_own(deployment: Deployment) -> None:

@@ -53,5 +53,11 @@ def test_not_knowing_whose_it_is_costs_no_token(deployment: Deployment, step: St
 
 def test_a_known_account_is_not_replaced_by_an_unknown_one(deployment: Deployment) -> None:
     connect(deployment, tokens(), answer(body=WHOSE))
-    assert connect(deployment, tokens(), Undetermined("deadline"))["code"] == "account_mismatch"
+    before = deployment.connection("desk")
+    unknown = connect(deployment, tokens(), Undetermined("deadline"))
+    assert (unknown["status"], unknown["code"]) == (502, "account_unknown")
+    assert "Desk did not say which account this is" in str(unknown["detail"])
+    assert deployment.connection("desk") == before
+    other = connect(deployment, tokens(), answer(body={**WHOSE, "sub": "user-10"}))
+    assert (other["status"], other["code"]) == (409, "account_mismatch")
     assert shown(connect(deployment, tokens(), Undetermined("deadline"), allow_account_change=True))["account"] == ""

@@ -8,6 +8,7 @@ import pytest
 from consentry.web.response import Response
 from tests.support.deployment import PUT_CREDENTIALS, Browser, Deployment, provider_answer, query_of
 from tests.support.events import json_event
+from tests.support.logs import Log
 from tests.support.provider import tokens
 from tests.support.tables import ignore, unavailable
 
@@ -50,6 +51,11 @@ def calls_of(deployment: Deployment, step: Step) -> int:
     return len(calls)
 
 
+def told_by(response: Response) -> str:
+    """The error that a browser takes back to the company."""
+    return query_of(response).get("error", "") if "Location" in response["headers"] else ""
+
+
 class Fault:
     """Fails the k-th call, and remembers how many token requests had gone out by then."""
 
@@ -88,22 +94,33 @@ def test_after_a_fault_nothing_goes_out_and_nothing_is_told(
         assert response["headers"]["Cache-Control"] == "no-store"
         if fault.happened:
             assert len(deployment.provider.requests) == fault.requests_then
-            assert response["statusCode"] == 503 or fault.requests_then == 1
+            went_back = prepare is direct_callback and of_aws and told_by(response).endswith("_unavailable")
+            assert response["statusCode"] == 503 or went_back or fault.requests_then == 1
         if fault.happened and fault.requests_then == 0:
             assert all(deployment.connection(each, f"n{k}") is None for each in ("crm", "metrics"))
     assert happened >= (count if moment == "before" else 1)
 
 
-def test_a_fault_after_the_exchange_does_not_take_the_tokens_back(deployment: Deployment) -> None:
-    step = complete(deployment, "late")
+@pytest.mark.parametrize("prepare", [direct_callback, complete])
+def test_once_the_tokens_are_committed_nothing_fails_any_more(
+    deployment: Deployment, prepare: Callable[[Deployment, str], Step], log_lines: Log
+) -> None:
+    step = prepare(deployment, "late")
     deployment.provider.script = [tokens()]
 
     def fail(operation: str) -> None:
-        if operation == "update_item" and deployment.dynamo.calls.count("update_item") > writes + 2:
+        if deployment.dynamo.calls.count("update_item") > writes + 2 or after_the_commit(operation):
             raise unavailable(operation)
+
+    def after_the_commit(operation: str) -> bool:
+        return operation == "get_item" and deployment.dynamo.calls.count("update_item") == writes + 2
 
     writes = deployment.dynamo.calls.count("update_item")
     deployment.ports.before = fail
-    step()
+    response = step()
     deployment.ports.before = ignore
+    assert response["statusCode"] == (200 if prepare is complete else 303)
+    assert told_by(response) == ""
     assert deployment.connection("crm", "late") is not None
+    (line,) = log_lines.named("end of consent not written")
+    assert (line["level"], line["outcome"], line["detail"]) == ("ERROR", "active", "finish flow: InternalServerError")

@@ -9,12 +9,12 @@ import pytest
 from consentry.aws.dynamodb import Update, apply
 from consentry.connect.store import Arrival
 from consentry.errors import Conflict
-from consentry.model import ConnectionKey, Field, Grant, Secret
+from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Commit, CommitOutcome, StorageUnavailable
 from consentry.tokens import grant_secrets
-from tests.support.catalogue import CRM
-from tests.support.deployment import Browser, Deployment, body_of, query_of
+from tests.support.catalogue import CRM, DESK
+from tests.support.deployment import Browser, Deployment, SlowProvider, body_of, query_of
 from tests.support.provider import TOKEN_ANSWER, tokens
 from tests.support.tables import ignore, items, unavailable
 
@@ -68,9 +68,13 @@ def row(deployment: Deployment) -> dict[str, Any]:
     return stored
 
 
-def store(deployment: Deployment, arrival: Arrival = ARRIVAL) -> int:
+def stored(deployment: Deployment, arrival: Arrival = ARRIVAL) -> Connection:
     before = deployment.connections.read(KEY)
-    return deployment.store(arrival, deployment.store.sealing_keys(KEY), before).gen
+    return deployment.store(arrival, deployment.store.sealing_keys(KEY), before)
+
+
+def store(deployment: Deployment, arrival: Arrival = ARRIVAL) -> int:
+    return stored(deployment, arrival).gen
 
 
 def refresh_meanwhile(deployment: Deployment) -> None:
@@ -98,6 +102,16 @@ def once(operation: str, action: Callable[[], object]) -> Callable[[str], None]:
             waiting.pop()()
 
     return hook
+
+
+def always(operation: str) -> Callable[[str], None]:
+    """Fail each call of an operation."""
+
+    def fail(name: str) -> None:
+        if name == operation:
+            raise unavailable(name)
+
+    return fail
 
 
 def raising(operation: str) -> Callable[[], object]:
@@ -129,9 +143,10 @@ def test_a_new_connection_has_every_attribute_of_the_contract(deployment: Deploy
     assert stored["client_account"] == {"S": "crm|crm-client|4711"}
     assert stored["metadata"] == {"M": {"hub_id": {"N": "4711"}}}
     assert len(stored["commit_id"]["S"]) == 43
+    assert stored["consent_id"] == stored["commit_id"]
     assert stored["access_token"].keys() == stored["grant"].keys() == {"B"}
-    absent = {"lease_owner", "lease_until", "pend_gen", "pend_at", "last_error", "status_cause", "attention"}
-    assert absent.isdisjoint(stored)
+    absent = {"lease_owner", "lease_until", "pend_gen", "pend_at", "last_error", "status_cause"}
+    assert (absent | {"attention", "attention_since"}).isdisjoint(stored)
 
 
 def test_tokens_are_sealed_each_under_its_own_context(deployment: Deployment) -> None:
@@ -153,7 +168,10 @@ def test_a_missing_scope_makes_the_connection_insufficient(deployment: Deploymen
     shown = connect(deployment, {"scope": "contacts"}, scopes=["contacts", "deals"])["connection"]
     assert (shown["status"], shown["cause"]) == ("scope_insufficient", "scope_missing")
     assert shown["scopes"] == ["contacts"]
-    assert {"due_at", "due_shard"}.isdisjoint(row(deployment))
+    stored = row(deployment)
+    assert {"due_at", "due_shard"}.isdisjoint(stored)
+    assert stored["attention"] == {"S": "scope_insufficient"}
+    assert stored["attention_since"] == {"N": str(deployment.clock.now())}
 
 
 def test_connecting_again_with_all_scopes_mends_an_insufficient_connection(deployment: Deployment) -> None:
@@ -161,6 +179,7 @@ def test_connecting_again_with_all_scopes_mends_an_insufficient_connection(deplo
     shown = connect(deployment, {"scope": "contacts deals"}, scopes=["contacts", "deals"])["connection"]
     assert (shown["status"], shown["cause"], shown["generation"]) == ("active", "", 2)
     assert "due_at" in row(deployment)
+    assert {"attention", "attention_since"}.isdisjoint(row(deployment))
 
 
 def test_an_active_connection_that_comes_back_with_less_is_taken_off_the_due_index(deployment: Deployment) -> None:
@@ -203,9 +222,13 @@ def test_another_account_is_taken_where_the_session_allows_it(deployment: Deploy
     assert row(deployment)["client_account"] == {"S": "crm|crm-client|9"}
 
 
-def test_an_account_that_is_no_longer_told_is_not_the_same_account(deployment: Deployment) -> None:
+def test_an_account_that_is_no_longer_told_is_not_called_another_one(deployment: Deployment) -> None:
     connect(deployment)
-    assert connect(deployment, {"hub_id": None})["code"] == "account_mismatch"
+    before = row(deployment)
+    refused = connect(deployment, {"hub_id": None})
+    assert (refused["status"], refused["code"]) == (502, "account_unknown")
+    assert "CRM did not say which account this is" in refused["detail"]
+    assert row(deployment) == before
 
 
 def test_the_first_known_account_may_follow_an_unknown_one(deployment: Deployment) -> None:
@@ -213,12 +236,90 @@ def test_the_first_known_account_may_follow_an_unknown_one(deployment: Deploymen
     assert connect(deployment)["connection"]["account"] == "4711"
 
 
-def test_a_grant_without_a_refresh_token_does_not_keep_the_old_one(deployment: Deployment) -> None:
+def test_an_answer_without_a_refresh_token_keeps_the_one_of_the_same_account(deployment: Deployment) -> None:
     connect(deployment)
-    connect(deployment, {"refresh_token": None})
+    connect(deployment, {"refresh_token": None, "access_token": "CNRY-access-second"})
     stored = row(deployment)
-    assert "grant" not in stored
-    assert stored["due_at"] == stored["expires_at"]
+    assert access_token(deployment) == "CNRY-access-second"
+    assert refresh_token(deployment) == TOKEN_ANSWER["refresh_token"]
+    assert int(stored["due_at"]["N"]) < int(stored["expires_at"]["N"])
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ({}, {"account": "9", "tokens": replace(GRANTED, account="9", refresh_token=None)}),
+        ({"account": ""}, {"account": ""}),
+        ({"client_id": "an-older-client"}, {}),
+        ({"provider": DESK}, {}),
+        ({"grant_type": Grant.CLIENT_CREDENTIALS}, {}),
+        ({"tokens": replace(GRANTED, refresh_token=None)}, {}),
+    ],
+)
+def test_a_refresh_token_that_may_belong_to_another_grant_ends(
+    deployment: Deployment, first: dict[str, Any], again: dict[str, Any]
+) -> None:
+    store(deployment, replace(ARRIVAL, **first))
+    returned = stored(deployment, replace(ARRIVAL, **{"tokens": replace(NEXT, refresh_token=None), **again}))
+    ended = row(deployment)
+    assert "grant" not in ended
+    assert ended["due_at"] == ended["expires_at"]
+    assert returned.grant == b""
+
+
+def test_a_refresh_token_that_was_found_dead_is_not_kept(deployment: Deployment) -> None:
+    store(deployment)
+    table = deployment.names["ConnectionsTable"]
+    dead = {**row(deployment), "status": {"S": "reauth_required"}, "status_cause": {"S": "grant_revoked"}}
+    deployment.dynamo.client.put_item(TableName=table, Item=dead)
+    stored(deployment, replace(ARRIVAL, tokens=replace(NEXT, refresh_token=None)))
+    ended = row(deployment)
+    assert ("grant" not in ended, ended["status"]) == (True, {"S": "active"})
+    assert ended["due_at"] == ended["expires_at"]
+
+
+def test_a_kept_refresh_token_is_the_one_of_the_refresh_that_was_faster(deployment: Deployment) -> None:
+    store(deployment)
+    deployment.ports.before = once("update_item", lambda: refresh_meanwhile(deployment))
+    returned = stored(deployment, replace(ARRIVAL, tokens=replace(NEXT, refresh_token=None)))
+    assert row(deployment)["grant"] == {"B": b"refreshed"}
+    assert returned == deployment.connection()
+
+
+def test_a_lifetime_counts_from_when_the_token_was_asked_for(deployment: Deployment) -> None:
+    asked_at = deployment.clock.now()
+    deployment.provider = SlowProvider(deployment.clock, 9)
+    connect(deployment)
+    stored = row(deployment)
+    assert stored["refreshed_at"] == {"N": str(asked_at)}
+    assert stored["expires_at"] == {"N": str(asked_at + 1800)}
+    assert int(stored["due_at"]["N"]) <= asked_at + 1350
+
+
+REST = [
+    {},
+    {"requested_scopes": ("contacts", "deals"), "tokens": replace(NEXT, scopes=("contacts",))},
+    {"tokens": replace(NEXT, refresh_token=None)},
+    {"tokens": replace(NEXT, expires_in_seconds=None)},
+    {"account": "", "tokens": replace(NEXT, account="", refresh_token=None)},
+    {"credentials": {"client_secret": Secret("CNRY-secret")}, "texts": {"label": "New"}},
+    {"metadata": {}, "tokens": replace(NEXT, scopes=())},
+]
+
+
+@pytest.mark.parametrize("changes", REST)
+@pytest.mark.parametrize("known", [False, True])
+def test_what_is_returned_is_what_is_stored_and_nobody_has_to_look(
+    deployment: Deployment, changes: dict[str, Any], *, known: bool
+) -> None:
+    if known:
+        store(deployment, replace(ARRIVAL, texts={"label": "Shop", "description": "The shop"}))
+        deployment.clock.advance(5)
+    keys, before = deployment.store.sealing_keys(KEY), deployment.connections.read(KEY)
+    deployment.dynamo.calls.clear()
+    returned = deployment.store(replace(ARRIVAL, **{"tokens": NEXT, **changes}), keys, before)
+    assert deployment.dynamo.calls == ["update_item"]
+    assert returned == deployment.connection()
 
 
 def test_a_refresh_that_was_faster_is_superseded(deployment: Deployment) -> None:
@@ -242,13 +343,13 @@ def test_somebody_who_is_always_faster_wins(deployment: Deployment) -> None:
     store(deployment)
     busy = [False]
 
-    def always(operation: str) -> None:
+    def meanwhile(operation: str) -> None:
         if operation == "update_item" and not busy[0]:
             busy[0] = True
             refresh_meanwhile(deployment)
             busy[0] = False
 
-    deployment.ports.before = always
+    deployment.ports.before = meanwhile
     with pytest.raises(Conflict) as refused:
         store(deployment)
     assert refused.value.code == "busy"
@@ -272,17 +373,72 @@ def test_a_write_that_was_neither_applied_nor_answered_is_repeated(deployment: D
     assert store(deployment) == 1
 
 
-def test_a_table_that_stays_away_is_given_up_and_said(deployment: Deployment) -> None:
-    def never(operation: str) -> None:
-        if operation == "update_item":
+def test_a_write_without_an_answer_is_repeated_as_it_was_and_nothing_is_read(deployment: Deployment) -> None:
+    keys = deployment.store.sealing_keys(KEY)
+
+    def away_after_the_first(operation: str) -> None:
+        if 1 < deployment.dynamo.calls.count("update_item") < 8:
             raise unavailable(operation)
 
-    deployment.ports.before = never
+    deployment.dynamo.calls.clear()
+    deployment.ports.before = away_after_the_first
+    deployment.ports.after = once("update_item", raising("update_item"))
+    returned = deployment.store(ARRIVAL, keys, None)
+    assert deployment.dynamo.calls == ["update_item"] * 8
+    assert returned == deployment.connection()
+
+
+def test_a_consent_whose_commit_was_not_answered_is_known_again_below_a_refresh_that_followed(
+    deployment: Deployment,
+) -> None:
+    store(deployment)
+
+    def refreshed_and_silent() -> None:
+        deployment.ports.after = ignore
+        refresh_meanwhile(deployment)
+        raise unavailable("update_item")
+
+    deployment.ports.after = once("update_item", refreshed_and_silent)
+    returned = stored(deployment, replace(ARRIVAL, tokens=NEXT))
+    assert returned.gen == 3
+    assert returned.commit_id == "refresh-2"
+    assert returned == deployment.connection()
+    assert row(deployment)["access_token"] == {"B": b"refreshed"}
+
+
+def test_a_refresh_leaves_the_consent_s_id_alone(deployment: Deployment) -> None:
+    store(deployment)
+    consent = row(deployment)["consent_id"]
+    refresh_meanwhile(deployment)
+    assert row(deployment)["consent_id"] == consent
+    assert row(deployment)["commit_id"] != consent
+
+
+def test_a_read_that_fails_after_a_race_is_tried_again(deployment: Deployment) -> None:
+    store(deployment)
+    keys, before = deployment.store.sealing_keys(KEY), deployment.connections.read(KEY)
+    refresh_meanwhile(deployment)
+    deployment.ports.before = once("get_item", raising("get_item"))
+    assert deployment.store(replace(ARRIVAL, tokens=NEXT), keys, before).gen == 3
+    assert access_token(deployment) == "CNRY-access-2"
+
+
+def test_a_table_that_stays_away_is_given_up_after_twenty_attempts(deployment: Deployment) -> None:
+    deployment.ports.before = always("update_item")
+    with pytest.raises(StorageUnavailable):
+        store(deployment)
+    assert deployment.dynamo.calls.count("update_item") == 20
+    deployment.ports.before = ignore
+    assert deployment.connections.read(KEY) is None
+
+
+def test_a_table_that_stays_away_is_given_up_when_time_is_up(deployment: Deployment) -> None:
+    deployment.clock.remaining = 5.6
+    deployment.ports.before = always("update_item")
     with pytest.raises(StorageUnavailable):
         store(deployment)
     assert deployment.dynamo.calls.count("update_item") == 4
-    deployment.ports.before = ignore
-    assert deployment.connections.read(KEY) is None
+    assert deployment.clock.slept == [0.25] * 3
 
 
 def test_a_connection_that_is_being_removed_is_not_revived(deployment: Deployment) -> None:

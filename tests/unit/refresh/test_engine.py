@@ -7,6 +7,7 @@ import pytest
 
 from consentry.aws.dynamodb import to_item
 from consentry.model import Status
+from consentry.oauth.provider import RefreshBehaviour
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import Commit, NotDelivered, StorageUnavailable, Undetermined
 from consentry.refresh.engine import Refreshed
@@ -16,7 +17,7 @@ from tests.support.deployment import Deployment
 from tests.support.logs import Log
 from tests.support.provider import FakeProvider, answer, tokens
 from tests.support.tables import unavailable
-from tests.support.vaulted import FIRST_ACCESS, FIRST_REFRESH, FORGIVING, STATIC, Vaulted
+from tests.support.vaulted import FIRST_ACCESS, FIRST_REFRESH, FORGIVING, STATIC, STRICT, Vaulted
 
 SECOND = tokens(access_token="CNRY-access-second", refresh_token="CNRY-refresh-second")
 THIRD = tokens(access_token="CNRY-access-third", refresh_token="CNRY-refresh-third")
@@ -340,6 +341,29 @@ def test_the_operators_wrong_secret_touches_no_grant_and_recovers_by_itself(vaul
     assert (vaulted.record.last_error, vaulted.record.next_try_at) == ("", 0)
 
 
+def test_the_secret_from_before_a_rotation_is_tried_once_when_the_client_is_refused(vaulted: Vaulted) -> None:
+    vaulted.deployment.secrets.previous = {"crm": {"client_secret": "CNRY-the-secret-before-3a91"}}
+    vaulted.provider.then(answer(401, {"error": "invalid_client"}), SECOND)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert vaulted.provider.forms[1]["client_secret"] == "CNRY-the-secret-before-3a91"
+
+
+def test_when_both_secrets_are_refused_the_operator_is_told_and_the_grant_stays(vaulted: Vaulted) -> None:
+    vaulted.deployment.secrets.previous = {"crm": {"client_secret": "CNRY-the-secret-before-3a91"}}
+    refused = answer(401, {"error": "invalid_client"})
+    vaulted.provider.then(refused, refused)
+    assert vaulted.refresh().outcome is Outcome.OPERATOR
+    assert (len(vaulted.provider.requests), vaulted.record.status) == (2, Status.ACTIVE)
+
+
+@pytest.mark.parametrize("step", [REVOKED, answer(503, b""), answer(403, b"<html>")])
+def test_no_other_refusal_is_answered_with_another_secret(vaulted: Vaulted, step: HttpAnswer) -> None:
+    vaulted.deployment.secrets.previous = {"crm": {"client_secret": "CNRY-the-secret-before-3a91"}}
+    vaulted.provider.then(step)
+    vaulted.refresh()
+    assert len(vaulted.provider.requests) == 1
+
+
 def test_too_many_requests_waits_as_long_as_it_is_told(vaulted: Vaulted) -> None:
     vaulted.provider.then(answer(429, {"error": "slow_down"}, retry_after="700"))
     assert vaulted.refresh().outcome is Outcome.RETRY_LATER
@@ -535,7 +559,13 @@ def test_an_ancient_message_never_overwrites_a_newer_generation(vaulted: Vaulted
     assert vaulted.record.commit_id == "somebody-else"
 
 
-def test_while_something_waits_in_escrow_nobody_asks_again_under_strict_rotation(vaulted: Vaulted) -> None:
+@pytest.mark.parametrize("behaviour", [STRICT, FORGIVING])
+def test_while_something_waits_in_escrow_nobody_asks_again_where_tokens_rotate(
+    deployment: Deployment, behaviour: RefreshBehaviour
+) -> None:
+    vaulted = Vaulted(deployment, behaviour)
+    vaulted.connect()
+    vaulted.fall_due()
     escrowed(vaulted)
     vaulted.fall_due()
     assert vaulted.refresh().outcome is Outcome.WAITING

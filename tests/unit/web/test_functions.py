@@ -122,7 +122,8 @@ def test_health_needs_neither_table_nor_key(deployed: Deployed, monkeypatch: pyt
     assert body_of(answering(event)) == {"status": "ok"}
 
 
-def test_a_session_of_the_manage_sample_leads_to_the_provider_and_back_with_a_handle(deployed: Deployed) -> None:
+def way_back(deployed: Deployed) -> dict[str, Any]:
+    """Go to the provider with a session of the manage sample; return what makes the callback sample its answer."""
     created = deployed("manage")(sample("manage"))
     assert created["statusCode"] == 201
     ticket = body_of(created)["connect_url"].partition("?")[2]
@@ -132,10 +133,27 @@ def test_a_session_of_the_manage_sample_leads_to_the_provider_and_back_with_a_ha
     asked = query_of(departed)
     assert asked["redirect_uri"] == "https://vault.test/callback/hubspot-ticketing"
     cookies = [departed["cookies"][0].partition(";")[0]]
-    back = {"rawQueryString": f"code=na1-code&state={asked['state']}", "cookies": cookies}
+    return {"rawQueryString": f"code=na1-code&state={asked['state']}", "cookies": cookies}
+
+
+def test_a_session_of_the_manage_sample_leads_to_the_provider_and_back_with_a_handle(deployed: Deployed) -> None:
+    back = way_back(deployed)
     returned = deployed("callback")(sample("callback") | back)
     assert returned["statusCode"] == 303
     assert query_of(returned)["handle"].startswith("hubspot-ticketing.")
+
+
+def test_a_return_address_that_left_the_parameter_gets_no_handle(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, log_lines: Log
+) -> None:
+    back = way_back(deployed)
+    answering = deployed("callback")
+    monkeypatch.setenv("CONSENTRY_RETURN_URLS", "https://other.example.com/")
+    shown = answering(sample("callback") | back)
+    assert shown["statusCode"] == 409
+    assert "Location" not in shown["headers"]
+    assert "hubspot-ticketing." not in shown["body"]
+    assert log_lines.named("refused")[-1]["code"] == "return_url_unregistered"
 
 
 def test_a_function_that_lacks_a_variable_names_it_in_the_log_alone(

@@ -4,7 +4,7 @@ A flow is one item for each session and integration. Starting again overwrites i
 itself; a finished one stays until the session has ended, so that a session is used up once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _AFTERLIFE_SECONDS: Final = 900  # a flow may outlive its session by ten minutes; the row outlives both
-_UNFINISHED: Final = (FlowStatus.STARTED, FlowStatus.CODE_RECEIVED, FlowStatus.EXCHANGING)
+_SECRETS: Final = ("code", "handle_hashes", "verifier")
+_SINCE_THE_START: Final = ("code", "handle_hashes", "parked_until", "outcome", "reissued", "claimed_by")
 
 
 def _session_item(session: Session) -> dict[str, object]:
@@ -59,52 +60,59 @@ class DynamoSessions:
         return _flow_from(item) if item else None
 
     def start(self, flow: Flow) -> bool:
-        update = Update().set(_flow_item(flow)).remove(["code", "handle_hashes", "parked_until", "outcome", "reissued"])
+        update = Update().set(_flow_item(flow)).remove(_SINCE_THE_START)
         status = update.name("status")
         taken = [update.value(each.value) for each in (FlowStatus.EXCHANGING, FlowStatus.DONE)]
         update.require(f"attribute_not_exists({status}) OR NOT {status} IN ({', '.join(taken)})")
-        return self._apply(update, flow, "start flow")
+        return self._apply(update, flow, "start flow", lambda _: False)
 
     def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int) -> bool:
         update = Update().set({"status": FlowStatus.CODE_RECEIVED.value, "code": code, "parked_until": until})
         update.set({"handle_hashes": [handle_hash]})
         self._require(update, flow, FlowStatus.STARTED)
-        return self._apply(update, flow, "park code")
+        return self._apply(update, flow, "park code", _has_handle(handle_hash))
 
     def reissue_handle(self, flow: Flow, *, handle_hash: str) -> bool:
         update = Update().set({"reissued": True, "handle_hashes": [*flow.handle_hashes, handle_hash]})
         self._require(update, flow, FlowStatus.CODE_RECEIVED)
         update.require(f"attribute_not_exists({update.name('reissued')})")
-        return self._apply(update, flow, "reissue handle")
+        return self._apply(update, flow, "reissue handle", _has_handle(handle_hash))
 
-    def claim(self, flow: Flow, *, expected: FlowStatus) -> bool:
-        update = Update().set({"status": FlowStatus.EXCHANGING.value}).remove(["code", "handle_hashes", "verifier"])
+    def claim(self, flow: Flow, *, expected: FlowStatus, claim_id: str) -> bool:
+        update = Update().set({"status": FlowStatus.EXCHANGING.value, "claimed_by": claim_id}).remove(_SECRETS)
         self._require(update, flow, expected)
-        return self._apply(update, flow, "claim flow")
+        return self._apply(update, flow, "claim flow", lambda item: item.get("claimed_by") == claim_id)
 
-    def finish(self, flow: Flow, status: FlowStatus, outcome: str) -> bool:
-        update = Update().set({"status": status.value, "outcome": outcome})
-        update.remove(["code", "handle_hashes", "verifier"])
-        self._require(update, flow, *_UNFINISHED)
-        return self._apply(update, flow, "finish flow")
+    def finish(self, flow: Flow, status: FlowStatus, outcome: str, *, expected: FlowStatus) -> bool:
+        ended = {"status": status.value, "outcome": outcome}
+        update = Update().set(ended).remove(_SECRETS)
+        self._require(update, flow, expected)
+        return self._apply(update, flow, "finish flow", lambda item: {**item, **ended} == item)
 
     @staticmethod
-    def _require(update: Update, flow: Flow, *statuses: FlowStatus) -> None:
-        allowed = ", ".join(update.value(each.value) for each in statuses)
-        update.require(update.equal("state_hash", flow.state_hash), f"{update.name('status')} IN ({allowed})")
+    def _require(update: Update, flow: Flow, status: FlowStatus) -> None:
+        update.require(update.equal("state_hash", flow.state_hash), update.equal("status", status.value))
 
-    def _apply(self, update: Update, flow: Flow, what: str) -> bool:
+    def _apply(self, update: Update, flow: Flow, what: str, is_ours: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Write, and return whether the flow now stands so.
+
+        A write that boto3 repeats, because the answer to it was lost, finds itself in the way: `is_ours` recognises it.
+        """
         request = update.request(self._table, {"id": _flow_id(flow.session.id, flow.integration)})
         try:
             apply(self._client.update_item, request, what)
-        except Refused:
-            return False
+        except Refused as refused:
+            return refused.item.get("state_hash") == flow.state_hash and is_ours(refused.item)
         return True
 
     def _get(self, item_id: str) -> dict[str, Any]:
         with storage_errors("read pending"):
             answer = self._client.get_item(TableName=self._table, Key=to_item({"id": item_id}), ConsistentRead=True)
         return from_item(answer.get("Item", {}))
+
+
+def _has_handle(handle_hash: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda item: handle_hash in item.get("handle_hashes", ())
 
 
 def _flow_id(session_id: str, integration: str) -> str:

@@ -65,9 +65,15 @@ class SecretsManagerSecrets:
         self._prefix = prefix
 
     def client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        return self._read(integration_id, "AWSCURRENT")
+
+    def previous_client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        return self._read(integration_id, "AWSPREVIOUS")
+
+    def _read(self, integration_id: str, stage: str) -> Mapping[str, Secret]:
         with storage_errors("read client secret"):
             try:
-                answer = self._client.get_secret_value(SecretId=f"{self._prefix}{integration_id}")
+                answer = self._client.get_secret_value(SecretId=f"{self._prefix}{integration_id}", VersionStage=stage)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ResourceNotFoundException":
                     return {}

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from consentry.connect.flow_secrets import seal_verifier
 from consentry.connect.tickets import Tickets, cookie_name, digest
 from consentry.errors import Conflict, Expired
-from consentry.model import Field, Flow, FlowStatus, Integration, Secret, Session
+from consentry.model import Flow, FlowStatus, Integration, Secret, Session
 from consentry.oauth.authorization import authorization_url
 from consentry.oauth.pkce import Verifier, challenge_s256
 from consentry.oauth.provider import Provider
@@ -27,6 +28,24 @@ def no_such_session() -> Expired:
     """One answer for unknown, expired, used and foreign: nobody learns which."""
     public = "This link is no longer valid. Go back to the application and start again."
     return Expired(public, code="session_expired")
+
+
+class AlreadyReceived(Conflict):
+    """Somebody has taken this consent: this very browser a moment ago, or another copy of the same request."""
+
+    default_code = "already_received"
+
+
+def already_received() -> AlreadyReceived:
+    return AlreadyReceived("This consent was received already. Go back to the application to see the connection.")
+
+
+def ended(flow: Flow) -> Conflict | None:
+    """Return what to say of a flow that is finished or being exchanged; None of one that still waits for an answer."""
+    if flow.status is FlowStatus.FAILED:
+        public = "This consent did not work out, and nothing of it is stored."
+        return Conflict(f"{public} Go back to the application and start again.", code="consent_failed")
+    return already_received() if flow.status in {FlowStatus.EXCHANGING, FlowStatus.DONE} else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +86,7 @@ class Authorize:
             browser_hash=digest(binding.reveal()),
             expires_at=self.clock.now() + FLOW_SECONDS,
         )
-        sealing_key = self.envelopes.sealing_key(flow.key.encryption_context(Field.FLOW))
-        if not self.sessions.start(replace(flow, verifier=sealing_key.seal(verifier.secret))):
+        if not self.sessions.start(replace(flow, verifier=seal_verifier(self.envelopes, flow, verifier))):
             raise Conflict(
                 "This connection is being made already, or was made with this link. Go back to the application.",
                 code="session_used",

@@ -1,18 +1,19 @@
 """Receive the provider's answer: check it, claim the flow once, and park the code (or, `direct`, redeem it).
 
 MAC and cookie come first and cost no call; the issuer is checked before code or error is used (RFC 9207 section 2.4);
-the claim is one conditional write, before any request goes out.
+the claim is one conditional write, before any request goes out, and after all that may fail without one.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from consentry.connect.authorize import no_such_session
+from consentry.connect.authorize import AlreadyReceived, already_received, ended, no_such_session
 from consentry.connect.exchange import ExchangeCode
+from consentry.connect.flow_secrets import open_verifier, seal_code
 from consentry.connect.tickets import Tickets, VerifiedState, digest, same
-from consentry.errors import Conflict, Forbidden, InvalidRequest
-from consentry.model import Completion, Connection, Field, Flow, FlowStatus, Secret
+from consentry.errors import ConsentryError, Forbidden, InvalidRequest
+from consentry.model import Completion, Connection, Flow, FlowStatus, Secret
 from consentry.oauth.authorization import authorization_endpoint
 from consentry.oauth.callback import (
     AuthorizationCode,
@@ -22,7 +23,6 @@ from consentry.oauth.callback import (
     parse_callback,
     validate_callback,
 )
-from consentry.oauth.pkce import Verifier
 from consentry.ports import Catalogue, Clock, Envelopes, Randomness, Sessions
 
 PARKED_SECONDS: Final = 60
@@ -30,18 +30,17 @@ PARKED_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """What came of a callback. Exactly one of `handle` (confirm), `connection` (direct) and `denied` says it."""
+    """What came of a callback: exactly one of `handle` (confirm), `connection`, `failure` (direct) and `denied`.
+
+    A `failure` that came before the flow was claimed leaves it as it was: the same callback may be opened again.
+    """
 
     flow: Flow
     cookie: str
     handle: Secret | None = field(default=None, repr=False)
     connection: Connection | None = None
+    failure: ConsentryError | None = None
     denied: str = ""
-
-
-def already_used() -> Conflict:
-    public = "This consent was received already. Go back to the application to see the connection."
-    return Conflict(public, code="already_received")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,10 @@ class ReceiveCallback:
     exchange: ExchangeCode
 
     def __call__(self, integration: str, raw_query: str, cookies: Mapping[str, str]) -> Arrived:
-        """Raise `Expired` for a state that opens nothing, `Forbidden` for another browser, `Conflict` once used."""
+        """Raise `Expired` for a state that opens nothing, `Forbidden` for another browser, `Conflict` once used.
+
+        What goes wrong with a direct exchange is returned: the company may want to hear of it.
+        """
         unverified = parse_callback(raw_query)
         state = self.tickets.verify_state(unverified.state, integration)
         if state is None:
@@ -63,11 +65,11 @@ class ReceiveCallback:
         flow = self._flow(state, cookies)
         answer = self._validated(flow, unverified)
         if isinstance(answer, AuthorizationDenied):
-            if not self.sessions.finish(flow, FlowStatus.FAILED, answer.error):
-                raise already_used()
+            if not self.sessions.finish(flow, FlowStatus.FAILED, answer.error, expected=flow.status):
+                raise already_received()
             return Arrived(flow=flow, cookie=state.cookie_name, denied=answer.error)
         if flow.session.completion is Completion.DIRECT:
-            return Arrived(flow=flow, cookie=state.cookie_name, connection=self._redeem(flow, answer))
+            return self._redeem(flow, answer, state.cookie_name)
         return Arrived(flow=flow, cookie=state.cookie_name, handle=self._park(flow, answer))
 
     def _flow(self, state: VerifiedState, cookies: Mapping[str, str]) -> Flow:
@@ -79,8 +81,8 @@ class ReceiveCallback:
             raise no_such_session()
         if not same(flow.browser_hash, digest(binding)):
             raise _other_browser()
-        if flow.status in {FlowStatus.EXCHANGING, FlowStatus.DONE, FlowStatus.FAILED}:
-            raise already_used()
+        if trouble := ended(flow):
+            raise trouble
         return flow
 
     def _validated(self, flow: Flow, unverified: UnverifiedCallback) -> AuthorizationCode | AuthorizationDenied:
@@ -88,7 +90,7 @@ class ReceiveCallback:
         try:
             return validate_callback(unverified, authorization=endpoint, expected_state=StateHash(flow.state_hash))
         except InvalidRequest as error:
-            self.sessions.finish(flow, FlowStatus.FAILED, error.code)
+            self.sessions.finish(flow, FlowStatus.FAILED, error.code, expected=flow.status)
             raise
 
     def _park(self, flow: Flow, answer: AuthorizationCode) -> Secret:
@@ -98,18 +100,21 @@ class ReceiveCallback:
             # The browser reloaded, perhaps because it never saw the first redirect.
             if self.clock.now() < flow.parked_until and self.sessions.reissue_handle(flow, handle_hash=handle_hash):
                 return handle
-            raise already_used()
-        code = self.envelopes.sealing_key(flow.key.encryption_context(Field.FLOW)).seal(answer.code)
+            raise already_received()
+        code = seal_code(self.envelopes, flow, answer)
         until = self.clock.now() + PARKED_SECONDS
         if not self.sessions.park(flow, code=code, handle_hash=handle_hash, until=until):
-            raise already_used()
+            raise already_received()
         return handle
 
-    def _redeem(self, flow: Flow, answer: AuthorizationCode) -> Connection:
-        verifier = self.envelopes.open(flow.verifier, flow.key.encryption_context(Field.FLOW))
-        if not self.sessions.claim(flow, expected=FlowStatus.STARTED):
-            raise already_used()
-        return self.exchange(flow, answer, Verifier.from_random(verifier.reveal()))
+    def _redeem(self, flow: Flow, answer: AuthorizationCode, cookie: str) -> Arrived:
+        try:
+            connection = self.exchange(flow, answer, open_verifier(self.envelopes, flow))
+        except AlreadyReceived:
+            raise  # whoever was faster tells the company what came of it
+        except ConsentryError as failure:
+            return Arrived(flow=flow, cookie=cookie, failure=failure)
+        return Arrived(flow=flow, cookie=cookie, connection=connection)
 
 
 def _other_browser() -> Forbidden:

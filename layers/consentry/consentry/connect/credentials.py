@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from consentry.connect.exchange import EXCHANGE_SECONDS, exchange_failed
+from consentry.connect.exchange import EXCHANGE_SECONDS, exchange_failed, require_time_left
 from consentry.connect.store import Arrival, StoreTokens
 from consentry.errors import InvalidRequest, NotFound, ProviderTrouble
 from consentry.model import Connection, ConnectionKey, Grant, Integration, Metadata, Secret
 from consentry.oauth.provider import CredentialInput, Provider
 from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import client_credentials_request
-from consentry.oauth.wire import GrantType, TokenGrant, TokenRequestFailed
+from consentry.oauth.wire import GrantType, TokenGrant, TokenRequest, TokenRequestFailed
 from consentry.ports import Catalogue, Clock, Integrations, NotDelivered, TokenEndpointClient, Undetermined
 
 _KNOWN: Final = frozenset({"inputs", "label", "description"})
@@ -33,13 +33,17 @@ class ConnectWithCredentials:
         texts = {name: _text(body, name) for name in ("label", "description") if name in body}
         before = self.store.connections.read(key)
         keys = self.store.sealing_keys(key)
-        tokens = self._mint(provider, inputs)
+        request = client_credentials_request(provider, inputs)
+        require_time_left(self.clock)
+        asked_at = self.clock.now()
+        tokens = self._mint(provider, request)
         arrival = Arrival(
             key=key,
             provider=provider,
             grant_type=Grant.CLIENT_CREDENTIALS,
             client_id=inputs["client_id"].reveal(),
             tokens=tokens,
+            asked_at=asked_at,
             account=tokens.account,
             metadata={**tokens.metadata, **_metadata(provider, inputs)},
             requested_scopes=integration.scopes,
@@ -61,8 +65,7 @@ class ConnectWithCredentials:
             )
         return integration, provider
 
-    def _mint(self, provider: Provider, inputs: Mapping[str, Secret]) -> TokenGrant:
-        request = client_credentials_request(provider, inputs)
+    def _mint(self, provider: Provider, request: TokenRequest) -> TokenGrant:
         try:
             answer = self.provider_client.send(request, deadline_seconds=EXCHANGE_SECONDS)
             return parse_token_answer(provider, answer, grant=GrantType.CLIENT_CREDENTIALS, now=self.clock.now())

@@ -1,4 +1,7 @@
-"""Redeem an authorization code and store what it brings: everything fallible comes before the one request.
+"""Redeem an authorization code and store what it brings: everything fallible comes before the claim.
+
+What fails before it leaves the flow as it was, so that the same request may be made again. After it there is one token
+request, and no way back.
 
 The old tokens of a reconnected connection stay until the new ones are committed, and another account is refused
 unless the session allows it.
@@ -7,8 +10,10 @@ unless the session allows it.
 from dataclasses import dataclass
 from typing import Final
 
+from consentry import log
+from consentry.connect.authorize import already_received
 from consentry.connect.store import Arrival, StoreTokens
-from consentry.errors import ConsentryError, InvalidRequest, Misconfigured, ProviderTrouble
+from consentry.errors import ConsentryError, InvalidRequest, Misconfigured, ProviderTrouble, TryLater
 from consentry.model import Connection, Flow, FlowStatus, Grant, Metadata
 from consentry.oauth.callback import AuthorizationCode
 from consentry.oauth.introspection import introspection_request, parse_introspection
@@ -16,26 +21,50 @@ from consentry.oauth.pkce import Verifier
 from consentry.oauth.provider import Provider
 from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import ClientIdentity, code_request
-from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequestFailed
+from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequest, TokenRequestFailed
 from consentry.ports import (
     Catalogue,
     ClientSecrets,
     Clock,
     NotDelivered,
+    Randomness,
     Sessions,
+    StorageUnavailable,
     TokenEndpointClient,
     Undetermined,
 )
+from consentry.tokens import SealingKeys
 
 EXCHANGE_SECONDS: Final = 12.0
 IDENTITY_SECONDS: Final = 3.0
+_STORE_SECONDS: Final = 5.0
+
+
+def require_time_left(clock: Clock) -> None:
+    """Raise `TryLater` unless a token request, the question whose it is, and the commit still fit in."""
+    if clock.remaining_seconds() < EXCHANGE_SECONDS + IDENTITY_SECONDS + _STORE_SECONDS:
+        public = "Consentry is too slow at the moment to ask the provider. Nothing was used up; try again."
+        raise TryLater(public, code="no_time_left")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What an exchange needs, obtained before the flow is claimed."""
+
+    flow: Flow
+    provider: Provider
+    client: ClientIdentity
+    request: TokenRequest
+    before: Connection | None
+    keys: SealingKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeCode:
-    """Turn a claimed flow and its code into a stored connection; the flow ends done or failed."""
+    """Turn a flow and its code into a stored connection, once; the flow then ends done or failed."""
 
     clock: Clock
+    randomness: Randomness
     sessions: Sessions
     catalogue: Catalogue
     secrets: ClientSecrets
@@ -43,39 +72,63 @@ class ExchangeCode:
     store: StoreTokens
 
     def __call__(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> Connection:
-        """Raise `ConsentryError` when no connection came of it; the flow then is failed with the error's code."""
+        """Raise `ConsentryError` when no connection came of it.
+
+        Before the claim the flow is left as it was; after it the flow is failed with the error's code.
+        """
+        prepared = self._prepare(flow, code, verifier)
+        if not self.sessions.claim(flow, expected=flow.status, claim_id=self.randomness.token()):
+            raise already_received()
         try:
-            connection = self._exchange(flow, code, verifier)
+            connection = self._redeem(prepared)
         except ConsentryError as error:
-            self.sessions.finish(flow, FlowStatus.FAILED, error.code)
+            self._finish(flow, FlowStatus.FAILED, error.code)
             raise
-        self.sessions.finish(flow, FlowStatus.DONE, connection.status.value)
+        self._finish(flow, FlowStatus.DONE, connection.status.value)
         return connection
 
-    def _exchange(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> Connection:
+    def _finish(self, flow: Flow, status: FlowStatus, outcome: str) -> None:
+        """Write down what came of it; if that fails, the exchange has still come to what it has come to."""
+        try:
+            self.sessions.finish(flow, status, outcome, expected=FlowStatus.EXCHANGING)
+        except StorageUnavailable as trouble:
+            fields = {"tenant": flow.session.tenant, "connection": flow.key.sort_key, "outcome": outcome}
+            log.record("end of consent not written", {**fields, "detail": trouble.detail}, level="error")
+
+    def _prepare(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> _Prepared:
         provider = self.catalogue.provider(flow.provider)
         client = ClientIdentity(flow.client_id, self.secrets.client_secrets(flow.integration))
-        before = self.store.connections.read(flow.key)
-        keys = self.store.sealing_keys(flow.key)
-        tokens = self._redeem(provider, client, flow, code, verifier)
-        account, metadata = self._identity(provider, client, tokens)
+        prepared = _Prepared(
+            flow=flow,
+            provider=provider,
+            client=client,
+            request=code_request(provider, client, code, flow.redirect_uri, verifier),
+            before=self.store.connections.read(flow.key),
+            keys=self.store.sealing_keys(flow.key),
+        )
+        require_time_left(self.clock)
+        return prepared
+
+    def _redeem(self, prepared: _Prepared) -> Connection:
+        flow, provider = prepared.flow, prepared.provider
+        asked_at = self.clock.now()
+        tokens = self._tokens(provider, prepared.request)
+        account, metadata = self._identity(provider, prepared.client, tokens)
         arrival = Arrival(
             key=flow.key,
             provider=provider,
             grant_type=Grant.AUTHORIZATION_CODE,
             client_id=flow.client_id,
             tokens=tokens,
+            asked_at=asked_at,
             account=account,
             metadata=metadata,
             requested_scopes=flow.scopes,
             same_account=not flow.session.allow_account_change,
         )
-        return self.store(arrival, keys, before)
+        return self.store(arrival, prepared.keys, prepared.before)
 
-    def _redeem(
-        self, provider: Provider, client: ClientIdentity, flow: Flow, code: AuthorizationCode, verifier: Verifier
-    ) -> TokenGrant:
-        request = code_request(provider, client, code, flow.redirect_uri, verifier)
+    def _tokens(self, provider: Provider, request: TokenRequest) -> TokenGrant:
         try:
             answer = self.provider_client.send(request, deadline_seconds=EXCHANGE_SECONDS)
             return parse_token_answer(provider, answer, grant=GrantType.CODE, now=self.clock.now())

@@ -2,23 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from consentry.errors import Conflict
+from consentry.errors import Conflict, ProviderTrouble
 from consentry.model import Cause, Connection, ConnectionKey, Grant, Metadata, Secret, Status
 from consentry.oauth.provider import Provider
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Clock, Commit, CommitOutcome, Connections, Envelopes, Randomness, StorageUnavailable
 from consentry.tokens import Lifetime, SealingKeys, grant_payload, token_attributes
 
-_ATTEMPTS: Final = 4
-_RETRY_SECONDS: Final = 0.2
+_RACES: Final = 4
+_ATTEMPTS: Final = 20
+_RETRY_SECONDS: Final = 0.25
+_LAST_SECONDS: Final = 5.0
+_MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {"key", "grant_type", "status", "scopes"}
+_KEPT: Final = ("label", "description", "created_at")  # a consent says nothing about these, unless it does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """Tokens fresh from the provider, and whose they are.
 
+    `asked_at` is when they were asked for, because a lifetime counts from there at the latest; None is now.
     `credentials` are kept as the grant where there are any. `same_account` refuses another account than the connected.
     """
 
@@ -27,6 +32,7 @@ class Arrival:
     grant_type: Grant
     client_id: str
     tokens: TokenGrant
+    asked_at: int | None = None
     account: str = ""
     metadata: Metadata = field(default_factory=dict)
     requested_scopes: tuple[str, ...] = ()
@@ -38,6 +44,23 @@ class Arrival:
     def granted_scopes(self) -> tuple[str, ...]:
         """What was granted: the requested scopes where the answer is silent (RFC 6749 section 5.1)."""
         return self.requested_scopes if self.tokens.scopes is None else self.tokens.scopes
+
+    @property
+    def status(self) -> Status:
+        missing = set(self.requested_scopes) - set(self.granted_scopes)
+        return Status.SCOPE_INSUFFICIENT if missing else Status.ACTIVE
+
+    def renews(self, before: Connection | None) -> bool:
+        """Whether these tokens come without a grant of their own, but certainly belong to the one that is stored.
+
+        A provider may issue a refresh token at the first consent alone (RFC 6749 section 5.1 makes it optional).
+        """
+        if before is None or self.credentials or self.tokens.refresh_token is not None:
+            return False
+        mine = (self.account, self.client_id, self.provider.id, self.grant_type)
+        stored = (before.account, before.client_id, before.provider, before.grant_type)
+        alive = before.grant and before.status is not Status.REAUTH_REQUIRED
+        return bool(alive and self.account) and mine == stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,61 +78,66 @@ class StoreTokens:
     def __call__(self, arrival: Arrival, keys: SealingKeys, before: Connection | None) -> Connection:
         """Return the record as stored.
 
-        Raise `Conflict` if it is another account's or is being deleted, `StorageUnavailable` if it can't be written.
+        Raise `Conflict` if it is another account's or is being deleted, `ProviderTrouble` if nobody said whose it is,
+        `StorageUnavailable` if it can't be written.
         """
-        attributes, ended = self._attributes(arrival, keys)
-        status = Status.ACTIVE
-        if not set(arrival.requested_scopes) <= set(arrival.granted_scopes):
-            status = Status.SCOPE_INSUFFICIENT
-            attributes |= {"status_cause": Cause.SCOPE_MISSING.value}
-            attributes.pop("due_at", None)
-        commit_id = self.randomness.token()
-        for attempt in range(_ATTEMPTS):
+        consent_id = self.randomness.token()
+        for _ in range(_RACES):
             _refuse_other_account(arrival, before)
-            created = {} if before else {"created_at": self.clock.now()}
-            commit = Commit(
-                key=arrival.key,
-                expected_gen=before.gen if before else 0,
-                expected_epoch=before.epoch if before else self.epoch,
-                epoch=self.epoch,
-                commit_id=commit_id,
-                status=status,
-                set_attributes=attributes | created,
-                remove=ended,
-            )
-            match self._commit(commit, last=attempt == _ATTEMPTS - 1):
+            commit = self._commit_of(arrival, keys, before, consent_id)
+            outcome, found = self._commit(commit)
+            match outcome:
                 case CommitOutcome.COMMITTED:
-                    return self._stored(arrival.key)
+                    return _as_committed(commit, before)
                 case CommitOutcome.DELETING:
                     raise Conflict("This connection is being removed. Connect again in a minute.", code="deleting")
-                case CommitOutcome.SUPERSEDED | None:
-                    # A refresh of the old grant was faster, or the write's fate is unknown.
-                    before = self.connections.read(arrival.key)
-                    if before and before.commit_id == commit_id:
-                        return before
+                case CommitOutcome.SUPERSEDED:
+                    # A refresh was faster; or it followed, after a commit of ours that was applied but not answered.
+                    if found and found.consent_id == consent_id:
+                        return found
+                    before = found
         raise Conflict("Somebody else keeps changing this connection. Connect again.", code="busy")
 
-    def _commit(self, commit: Commit, *, last: bool) -> CommitOutcome | None:
-        try:
-            return self.connections.commit(commit)
-        except StorageUnavailable:
-            if last:
-                raise
-            self.clock.sleep(_RETRY_SECONDS)
-            return None
+    def _commit(self, commit: Commit) -> tuple[CommitOutcome, Connection | None]:
+        """Repeat the very same commit until storage answers or time is up: the tokens exist nowhere else.
 
-    def _stored(self, key: ConnectionKey) -> Connection:
-        stored = self.connections.read(key)
-        if stored is None:
-            raise Conflict("This connection was removed meanwhile. Connect again.", code="deleting")
-        return stored
+        Return what became of it, and the record that stands instead if it was superseded.
+        """
+        attempts = 0
+        while True:
+            try:
+                outcome = self.connections.commit(commit)
+                return outcome, self.connections.read(commit.key) if outcome is CommitOutcome.SUPERSEDED else None
+            except StorageUnavailable:
+                attempts += 1
+                if attempts == _ATTEMPTS or self.clock.remaining_seconds() < _LAST_SECONDS:
+                    raise
+                self.clock.sleep(_RETRY_SECONDS)
 
-    def _attributes(self, arrival: Arrival, keys: SealingKeys) -> tuple[dict[str, object], tuple[str, ...]]:
+    def _commit_of(self, arrival: Arrival, keys: SealingKeys, before: Connection | None, consent_id: str) -> Commit:
+        attributes, ended = self._attributes(arrival, keys, before)
+        created = {} if before else {"created_at": self.clock.now()}
+        return Commit(
+            key=arrival.key,
+            expected_gen=before.gen if before else 0,
+            expected_epoch=before.epoch if before else self.epoch,
+            epoch=self.epoch,
+            commit_id=consent_id,
+            status=arrival.status,
+            set_attributes=attributes | created | {"consent_id": consent_id},
+            remove=ended,
+        )
+
+    def _attributes(
+        self, arrival: Arrival, keys: SealingKeys, before: Connection | None
+    ) -> tuple[dict[str, object], tuple[str, ...]]:
+        """Return what the commit sets, and the names of what ends with it."""
+        now, renews = self.clock.now(), arrival.renews(before)
         lifetime = Lifetime(
             key=arrival.key,
-            now=self.clock.now(),
+            now=now if arrival.asked_at is None else arrival.asked_at,
             min_refresh_seconds=self.min_refresh_seconds,
-            refreshable=bool(arrival.credentials) or arrival.tokens.refresh_token is not None,
+            refreshable=bool(arrival.credentials) or arrival.tokens.refresh_token is not None or renews,
         )
         attributes, ended = token_attributes(arrival.tokens, keys, lifetime)
         if arrival.credentials:
@@ -125,12 +153,42 @@ class StoreTokens:
         }
         if arrival.account:
             attributes["client_account"] = f"{arrival.provider.id}|{arrival.client_id}|{arrival.account}"
-        absent = [name for name in ("grant", "client_account") if name not in attributes]
+        if arrival.status is Status.SCOPE_INSUFFICIENT:
+            attributes.pop("due_at", None)
+            attributes |= {"status_cause": Cause.SCOPE_MISSING.value, "attention": arrival.status.value}
+            attributes["attention_since"] = now
+        kept = {"grant"} if renews else set()
+        absent = [name for name in ("grant", "client_account") if name not in attributes and name not in kept]
         return attributes, (*ended, *absent)
+
+
+def _as_committed(commit: Commit, before: Connection | None) -> Connection:
+    """Return the record that a commit made, without asking for it: what is stored must not fail any more."""
+    attributes: dict[str, Any] = {name: getattr(before, name) for name in _KEPT} if before else {}
+    if before and "grant" not in commit.remove:
+        attributes["grant"] = before.grant
+    attributes |= commit.set_attributes
+    return Connection(
+        key=commit.key,
+        grant_type=Grant(attributes["grant_type"]),
+        status=commit.status,
+        scopes=tuple(attributes["scopes"]),
+        gen=commit.expected_gen + 1,
+        epoch=commit.epoch,
+        commit_id=commit.commit_id,
+        **{name: value for name, value in attributes.items() if name in _MEMBERS},
+    )
 
 
 def _refuse_other_account(arrival: Arrival, before: Connection | None) -> None:
     """Look at each record that the tokens would replace: somebody else's consent may have been faster."""
-    if arrival.same_account and before and before.account and arrival.account != before.account:
-        public = "You chose another account than the one connected so far; the connection was left as it was."
-        raise Conflict(public, code="account_mismatch")
+    if not (arrival.same_account and before and before.account) or arrival.account == before.account:
+        return
+    if not arrival.account:
+        public = (
+            f"{arrival.provider.name} did not say which account this is. "
+            "The connection was left as it was; start connecting again."
+        )
+        raise ProviderTrouble(public, code="account_unknown")
+    public = "You chose another account than the one connected so far; the connection was left as it was."
+    raise Conflict(public, code="account_mismatch")

@@ -1,14 +1,17 @@
 """Ask a provider's token endpoint for one connection's tokens, and say what became of the request."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from consentry.model import Connection, Grant
+from consentry.errors import ConsentryError
+from consentry.model import Connection, Grant, Secret
 from consentry.oauth.provider import Provider
 from consentry.oauth.token_answer import UNKNOWN, parse_token_answer
 from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequest, TokenRequestFailed
 from consentry.ports import Clock, NotDelivered, TokenEndpointClient, Undetermined
-from consentry.refresh.policy import CALL, GUARD, Refusal
+from consentry.refresh.policy import CALL, GUARD, Outcome, Refusal
 from consentry.tokens import SealingKeys
 
 
@@ -20,11 +23,30 @@ class Prepared:
     provider: Provider
     request: TokenRequest
     keys: SealingKeys
+    grant: Mapping[str, Secret] = field(repr=False)
 
     @property
     def grant_type(self) -> GrantType:
         remint = self.record.grant_type is Grant.CLIENT_CREDENTIALS
         return GrantType.CLIENT_CREDENTIALS if remint else GrantType.REFRESH
+
+
+class Unprepared(Exception):
+    """No request could be prepared; nothing was sent."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
+@contextmanager
+def unprepared() -> Iterator[None]:
+    """Turn everything that can go wrong before the request into `Unprepared`."""
+    try:
+        yield
+    except ConsentryError as error:
+        raise Unprepared(Outcome.UNAVAILABLE, error.detail or error.code) from None
 
 
 class Refused(Exception):

@@ -4,17 +4,16 @@ Everything that can fail comes before the one request: secret, keys, time. Then 
 write, one POST, one commit fenced by lineage. Whatever happens, the record says what is known.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consentry import log
 from consentry.errors import ConsentryError
 from consentry.model import Cause, Connection, ConnectionKey, Field, Grant, Status
-from consentry.oauth.provider import Provider
+from consentry.oauth.provider import Provider, Rotation
 from consentry.oauth.token_request import ClientIdentity, client_credentials_request, refresh_request
-from consentry.oauth.wire import TokenGrant
+from consentry.oauth.wire import FailureClass, TokenGrant, TokenRequest
 from consentry.ports import (
     Catalogue,
     ClientSecrets,
@@ -30,7 +29,7 @@ from consentry.ports import (
     StorageUnavailable,
     TokenEndpointClient,
 )
-from consentry.refresh.asking import AskProvider, Prepared, Refused
+from consentry.refresh.asking import AskProvider, Prepared, Refused, Unprepared, unprepared
 from consentry.refresh.policy import (
     CLOCK_SKEW,
     ESCROW,
@@ -41,7 +40,6 @@ from consentry.refresh.policy import (
     Verdict,
     in_doubt_due_at,
     reason_to_wait,
-    rotates_strictly,
     settle_seconds,
     unprepared_pause_seconds,
     verdict,
@@ -58,23 +56,6 @@ class Refreshed:
 
     outcome: Outcome
     generation: int
-
-
-class _Unprepared(Exception):
-    """No request could be prepared; nothing was sent."""
-
-    def __init__(self, outcome: Outcome, reason: str) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
-        self.reason = reason
-
-
-@contextmanager
-def _unprepared() -> Iterator[None]:
-    try:
-        yield
-    except ConsentryError as error:
-        raise _Unprepared(Outcome.UNAVAILABLE, error.detail or error.code) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +81,17 @@ class RefreshConnection:
             return Refreshed(Outcome.ABSENT, 0)
         try:
             return self._look(record, rejected_gen)
-        except _Unprepared as error:
+        except Unprepared as error:
             return self._postpone(record, error.outcome, error.reason)
 
     def _look(self, record: Connection, rejected_gen: int | None) -> Refreshed:
-        with _unprepared():
+        with unprepared():
             provider = self.catalogue.provider(record.provider)
         now = self.clock.now()
         look = Look(now=now, epoch=self.epoch, min_refresh_seconds=self.min_refresh_seconds, rejected_gen=rejected_gen)
         wait = reason_to_wait(record, look, provider.refresh)
         if wait is Outcome.OTHER_EPOCH:
-            raise _Unprepared(wait, wait)
+            raise Unprepared(wait, wait)
         if wait:
             return Refreshed(wait, record.gen)
         return self._attempt(record, provider, self.randomness.token())
@@ -118,13 +99,14 @@ class RefreshConnection:
     def _attempt(self, record: Connection, provider: Provider, owner: str) -> Refreshed:
         if not record.grant:
             return self._without_grant(record, provider, owner)
-        if record.in_doubt and rotates_strictly(provider.refresh) and not self.escrow.is_empty():
-            raise _Unprepared(Outcome.WAITING, "escrow_not_empty")  # the answer may be on its way into the record
-        with _unprepared():
+        rotates = provider.refresh.rotation is Rotation.ROTATES
+        if record.in_doubt and rotates and not self.escrow.is_empty():
+            raise Unprepared(Outcome.WAITING, "escrow_not_empty")  # the answer may be on its way into the record
+        with unprepared():
             prepared = self._patiently(lambda: self._prepare(record, provider))
         if self.clock.remaining_seconds() < GUARD:
-            raise _Unprepared(Outcome.WAITING, "no_time_left")
-        with _unprepared():
+            raise Unprepared(Outcome.WAITING, "no_time_left")
+        with unprepared():
             before = self._patiently(lambda: self._take_lease(record, provider, owner))
         if before is None:
             return Refreshed(Outcome.BUSY, record.gen)
@@ -159,7 +141,7 @@ class RefreshConnection:
         else:
             client = ClientIdentity(record.client_id, self.secrets.client_secrets(key.integration))
             request = refresh_request(provider, client, stored_refresh_token(grant))
-        return Prepared(record=record, provider=provider, request=request, keys=keys)
+        return Prepared(record=record, provider=provider, request=request, keys=keys, grant=grant)
 
     def _take_lease(self, record: Connection, provider: Provider, owner: str) -> Connection | None:
         now = self.clock.now()
@@ -186,12 +168,36 @@ class RefreshConnection:
 
     def _send(self, prepared: Prepared, before: Connection, owner: str) -> Refreshed:
         try:
-            tokens, asked_at = AskProvider(self.clock, self.provider_client)(prepared)
+            tokens, asked_at = self._ask(prepared)
         except Refused as refused:
             refusal, behaviour = refused.refusal, prepared.provider.refresh
             decided = verdict(before, refusal, behaviour, now=self.clock.now(), fraction=self.randomness.fraction())
             return self._record(before, owner, decided, f"{refusal.kind}:{refusal.error}")
         return self._commit(prepared, tokens, asked_at)
+
+    def _ask(self, prepared: Prepared) -> tuple[TokenGrant, int]:
+        """Ask, and if the provider refuses the client itself, once more with the secret from before its rotation."""
+        ask = AskProvider(self.clock, self.provider_client)
+        try:
+            return ask(prepared)
+        except Refused as refused:
+            definite = refused.refusal.kind is FailureClass.OPERATOR and not refused.refusal.processed
+            if not definite or self.clock.remaining_seconds() < GUARD:
+                raise
+            if (request := self._with_previous_secret(prepared)) is None:
+                raise
+        return ask(replace(prepared, request=request))
+
+    def _with_previous_secret(self, prepared: Prepared) -> TokenRequest | None:
+        record = prepared.record
+        try:
+            secrets = self.secrets.previous_client_secrets(record.key.integration)
+        except ConsentryError:
+            return None
+        if not secrets or record.grant_type is not Grant.AUTHORIZATION_CODE:
+            return None
+        client = ClientIdentity(record.client_id, secrets)
+        return refresh_request(prepared.provider, client, stored_refresh_token(prepared.grant))
 
     def _commit(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Refreshed:
         """Write the new generation, again and again until it is there or time is up; it exists nowhere else."""

@@ -9,6 +9,7 @@ from consentry import log
 from consentry.connect.authorize import FLOW_SECONDS, Authorize
 from consentry.connect.callback import Arrived, ReceiveCallback
 from consentry.connect.tickets import is_cookie_name
+from consentry.errors import Conflict, OperatorMustAct
 from consentry.model import Completion, Connection, Flow, Status
 from consentry.pages.render import Page
 from consentry.web.request import Request
@@ -36,35 +37,56 @@ class AuthorizeRoutes:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRoute:
+    """`return_urls` are those that are registered now; a session is older, and may still name another."""
+
     receive: Callable[[], ReceiveCallback]
+    return_urls: frozenset[str]
 
     def __call__(self, request: Request) -> Response:
         arrived = self.receive()(request.path("integration"), request.raw_query, request.cookies)
         _tell(arrived, request.correlation_id)
-        # A parked code may be asked for once more by a reload: the cookie has to survive until then.
-        ended = () if arrived.handle else (binding_cookie(arrived.cookie, "", 0),)
-        return _onward(arrived, request.correlation_id, ended)
+        # A parked code may be asked for once more by a reload, and so may an exchange that failed before the claim.
+        ended = () if arrived.handle or arrived.failure else (binding_cookie(arrived.cookie, "", 0),)
+        if arrived.flow.session.return_url in self.return_urls:
+            return redirect(303, _return_url(arrived.flow, _result(arrived)), cookies=ended)
+        return _shown(arrived, request.correlation_id, ended)
 
 
 def _tell(arrived: Arrived, correlation_id: str) -> None:
-    session, outcome = arrived.flow.session, arrived.denied or ("parked" if arrived.handle else "connected")
+    session, failure, outcome = arrived.flow.session, arrived.failure, _outcome(arrived)
     level: log.Level = "warning" if session.completion is Completion.DIRECT else "info"
     fields = {
         "tenant": session.tenant,
         "connection": arrived.flow.key.sort_key,
         "completion": session.completion.value,
-        "outcome": outcome,
+        "outcome": arrived.denied or outcome,
         "correlation_id": correlation_id,
     }
+    if failure:
+        fields |= {"code": failure.code, "detail": failure.detail}
+        level = "error" if isinstance(failure, OperatorMustAct) else level
     log.record("consent", fields, level=level)
-    log.count("Consents", outcome="denied" if arrived.denied else outcome)
+    log.count("Consents", outcome=outcome)
 
 
-def _onward(arrived: Arrived, correlation_id: str, cookies: tuple[str, ...]) -> Response:
-    """Back to the company where it gave a return URL, a page of ours otherwise."""
-    flow = arrived.flow
-    if flow.session.return_url:
-        return redirect(303, _return_url(flow, _result(arrived)), cookies=cookies)
+def _outcome(arrived: Arrived) -> str:
+    if arrived.denied:
+        return "denied"
+    if arrived.failure:
+        return "failed"
+    return "parked" if arrived.handle else "connected"
+
+
+def _shown(arrived: Arrived, correlation_id: str, cookies: tuple[str, ...]) -> Response:
+    """A page of ours: there is no return URL, or it is not registered any more, so that nothing may be sent there."""
+    if arrived.failure:
+        raise arrived.failure
+    if arrived.handle:
+        public = (
+            "The application's address is not registered here any more, so the connection cannot be finished. "
+            "Tell the application's support."
+        )
+        raise Conflict(public, code="return_url_unregistered")
     if arrived.denied:
         shown = Page(
             title="Not connected", text=_DENIED.get(arrived.denied, _REFUSED), tone="trouble", reference=correlation_id
@@ -76,8 +98,8 @@ def _onward(arrived: Arrived, correlation_id: str, cookies: tuple[str, ...]) -> 
 def _result(arrived: Arrived) -> dict[str, str]:
     if arrived.handle:
         return {"handle": arrived.handle.reveal()}
-    if arrived.denied:
-        return {"error": arrived.denied}
+    if error := arrived.failure.code if arrived.failure else arrived.denied:
+        return {"error": error}
     return {"status": arrived.connection.status.value} if arrived.connection else {}
 
 
