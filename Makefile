@@ -33,8 +33,10 @@ demo: .venv/synced ## the whole story without a browser, told in text
 test: .venv/synced lint types ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-prove: .venv/synced ## the model of the refresh protocol, explored deeply (about two minutes)
+prove: .venv/synced ## the refresh protocol at length: model, crashes, schedules (SEED=0 N=100000)
 	$(BIN)/python -m tests.model --deep
+	$(BIN)/python -m tests.simulation.crashes --pairs
+	$(BIN)/python -m tests.simulation --seeds $(or $(N),100000) --from $(or $(SEED),0) --processes 2
 
 lint: .venv/synced ## style and layers
 	$(BIN)/ruff check

@@ -1,0 +1,286 @@
+"""The ports of one worker. Every call may fail, take its time, or be the last; all of them lead to the same world."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from botocore.exceptions import ClientError
+
+from consentry.errors import UnreadableRecord
+from consentry.model import Secret
+from consentry.oauth.provider import Rotation
+from consentry.oauth.wire import HttpAnswer, TokenRequest
+from consentry.ports import NotDelivered, StorageUnavailable, Undetermined
+from consentry.refresh.policy import SETTLE as _SETTLE
+from tests.simulation.authority import CLOSED, Authority, Post
+from tests.simulation.faults import Answer, Chaos, Fate
+from tests.simulation.queue import SimulatedQueues
+from tests.simulation.timeline import Timeline, Worker
+from tests.support.dynamo import MemoryDynamo
+
+# Kept apart from the engine's own constant: a weakened engine does not weaken the world.
+SETTLE: float = float(_SETTLE)
+_FOREVER = 1e9
+
+
+class World(Protocol):
+    """What the ports need of the simulated world."""
+
+    timeline: Timeline
+    chaos: Chaos
+    dynamo: MemoryDynamo
+    queues: SimulatedQueues
+    authority: Authority
+
+    def tell_post(self, worker: Worker, post: Post) -> None: ...
+
+    def tell_repeat(self, worker: Worker, operation: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One worker's way to the outside."""
+
+    world: World
+    worker: Worker
+
+    def call[T](self, port: str, name: str, act: Callable[[], T], error: Callable[[], Exception]) -> T:
+        """Make one call of a port: it takes effect once, twice or not at all, and answers, fails or never returns."""
+        world, worker = self.world, self.worker
+        fate = world.chaos.fate(port, worker.timeline.now)
+        worker.wait(world.chaos.latency(port))
+        if fate is not Fate.GOOD:
+            worker.timeline.note(f"{port}.{name}: {fate}")
+            self._before(fate, error)
+        else:
+            worker.timeline.note(f"{port}.{name}")
+        try:
+            answer = act()
+            if fate is Fate.REPEATED:
+                world.tell_repeat(worker, name)
+                answer = act()
+        finally:
+            worker.wait(world.chaos.latency(port))
+        if fate is Fate.DIE_AFTER:
+            worker.die("died after it")
+        if fate is Fate.LOST:
+            world.tell_repeat(worker, name)
+            raise error()
+        return answer
+
+    def _before(self, fate: Fate, error: Callable[[], Exception]) -> None:
+        if fate is Fate.DIE_BEFORE:
+            self.worker.die("died before it")
+        if fate is Fate.HANG:
+            self.worker.wait(_FOREVER)
+        if fate is Fate.REFUSED:
+            raise error()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerClock:
+    """`ports.Clock`: as wrong as the worker's clock is; what is left of the invocation is never wrong."""
+
+    worker: Worker
+
+    def now(self) -> int:
+        return int(self.worker.timeline.now + self.worker.skew)
+
+    def remaining_seconds(self) -> float:
+        return self.worker.killed_at - self.worker.timeline.now
+
+    def sleep(self, seconds: float) -> None:
+        self.worker.wait(seconds)
+
+
+class Numbered:
+    """`ports.Randomness`: tokens are numbered, fractions come from the schedule."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self._count = 0
+
+    def token(self) -> str:
+        self._count += 1
+        return f"random-{self._count}"
+
+    def fraction(self) -> float:
+        return self._chaos.share()
+
+
+def _client_error(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "InternalServerError", "Message": "simulated"}}, operation)
+
+
+def _unavailable(what: str) -> StorageUnavailable:
+    return StorageUnavailable("simulated outage", detail=what)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDynamo:
+    """A DynamoDB client for one worker."""
+
+    edge: Edge
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        act = getattr(self.edge.world.dynamo, operation)
+
+        def call(**request: object) -> object:
+            return self.edge.call("dynamo", operation, lambda: act(**request), lambda: _client_error(operation))
+
+        return call
+
+    def get_paginator(self, operation: str) -> "_Pages":
+        return _Pages(self.edge, operation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    edge: Edge
+    operation: str
+
+    def paginate(self, **request: object) -> Iterator[Mapping[str, Any]]:
+        pages = self.edge.world.dynamo.get_paginator(self.operation)
+        yield from self.edge.call(
+            "dynamo", self.operation, lambda: list(pages.paginate(**request)), lambda: _client_error(self.operation)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSqs:
+    """An SQS client for one worker."""
+
+    edge: Edge
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        act = getattr(self.edge.world.queues, operation)
+
+        def call(**request: object) -> object:
+            return self.edge.call("queue", operation, lambda: act(**request), lambda: _client_error(operation))
+
+        return call
+
+
+def sealed(context: Mapping[str, str], plaintext: str) -> bytes:
+    return f"{context['tenant']}|{context['connection']}|{context['field']}\n{plaintext}".encode()
+
+
+def opened(ciphertext: bytes) -> str:
+    return ciphertext.partition(b"\n")[2].decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    context: Mapping[str, str]
+
+    def seal(self, plaintext: Secret) -> bytes:
+        return sealed(self.context, plaintext.reveal())
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnvelopes:
+    """`ports.Envelopes` without encryption: a ciphertext says whose it is, and opens for nobody else."""
+
+    edge: Edge
+
+    def sealing_key(self, context: Mapping[str, str]) -> _Key:
+        return self.edge.call("kms", "data key", lambda: _Key(context), lambda: _unavailable("data key"))
+
+    def open(self, ciphertext: bytes, context: Mapping[str, str]) -> Secret:
+        return self.edge.call("kms", "open", lambda: _opened(ciphertext, context), lambda: _unavailable("open"))
+
+
+def _opened(ciphertext: bytes, context: Mapping[str, str]) -> Secret:
+    plaintext = opened(ciphertext)
+    if ciphertext != sealed(context, plaintext):
+        raise UnreadableRecord("sealed for another record")
+    return Secret(plaintext)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSecrets:
+    """`ports.ClientSecrets`: one secret for all, and one from before its rotation."""
+
+    edge: Edge
+
+    def client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        return self._secrets("client secrets", "client-secret")
+
+    def previous_client_secrets(self, integration_id: str) -> Mapping[str, Secret]:
+        return self._secrets("previous client secrets", "client-secret-before")
+
+    def _secrets(self, what: str, value: str) -> Mapping[str, Secret]:
+        secrets = {"client_secret": Secret(value)}
+        return self.edge.call("secrets", what, lambda: secrets, lambda: _unavailable("secrets"))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProvider:
+    """`ports.TokenEndpointClient`: the request goes its own way, whatever becomes of its sender."""
+
+    edge: Edge
+
+    def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+        world, worker = self.edge.world, self.edge.worker
+        fate = world.chaos.fate("provider", worker.timeline.now)
+        worker.wait(world.chaos.latency("provider"))
+        if fate is Fate.DIE_BEFORE:
+            worker.die("died before the request")
+        answer = _meant(fate, world.chaos.answer(worker.timeline.now))
+        worker.timeline.note(f"POST: {answer}")
+        if answer is Answer.UNREACHABLE:
+            raise NotDelivered("refused")
+        post = self._sent(request, answer, deadline_seconds)
+        worker.wait(post.given_up_at - worker.timeline.now)
+        self._arrive(post)
+        if fate is Fate.DIE_AFTER:
+            worker.die("died with the answer in hand")
+        worker.wait(world.chaos.latency("provider"))
+        assert post.reply is not None
+        return post.reply
+
+    def _sent(self, request: TokenRequest, answer: Answer, deadline_seconds: float) -> Post:
+        world, worker = self.edge.world, self.edge.worker
+        now = worker.timeline.now
+        form = parse_qs(request.body.decode())
+        credential = (form.get("refresh_token") or form["client_secret"])[0]
+        family = world.authority.by_token[credential]
+        given_up_at = min(now + deadline_seconds, worker.killed_at)
+        acts_at = now + min(world.chaos.slowness(), deadline_seconds - 1)
+        if answer is Answer.LATE:
+            acts_at = given_up_at + SETTLE * world.chaos.share()
+        settles = SETTLE if family.behaviour.rotation is Rotation.ROTATES else 0
+        post = Post(
+            key=family.key, credential=credential, behaviour=family.behaviour, answer=answer, sent_at=now,
+            given_up_at=given_up_at, settled_at=given_up_at + settles,
+        )  # fmt: skip
+        world.tell_post(worker, post)
+        world.authority.posts.append(post)
+        worker.timeline.at(acts_at, lambda: world.authority.settle(post))
+        if answer in CLOSED or answer not in _NEVER_ANSWERED:
+            post.given_up_at = min(acts_at + 0.01, given_up_at)
+        return post
+
+    def _arrive(self, post: Post) -> None:
+        """The answer is there, or the connection has ended, or the client's patience."""
+        if post.answer in CLOSED:
+            post.settled_at = self.edge.worker.timeline.now
+            raise Undetermined("closed", peer_closed=True)
+        if post.reply is None:
+            raise Undetermined("timeout")
+        post.arrived = True
+        post.settled_at = self.edge.worker.timeline.now
+
+
+_NEVER_ANSWERED = frozenset({Answer.NEVER_ARRIVES, Answer.SILENT, Answer.LATE})
+
+
+def _meant(fate: Fate, answer: Answer) -> Answer:
+    """Translate a port's fate into what the network and the server do."""
+    return {
+        Fate.REFUSED: Answer.UNREACHABLE,
+        Fate.LOST: Answer.SILENT,
+        Fate.REPEATED: Answer.CLOSED_AFTER,
+        Fate.HANG: Answer.LATE,
+    }.get(fate, answer)

@@ -1,0 +1,223 @@
+"""The invariants of the refresh protocol, checked at every write, every request and every end of an invocation."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from consentry.model import Cause, ConnectionKey, Status, skew_seconds
+from tests.simulation.authority import USER, Authority, Issued, Post
+from tests.simulation.edges import opened
+from tests.simulation.faults import Answer
+from tests.simulation.timeline import Stopped, Timeline, Worker
+from tests.support.expressions import Item
+
+ATTEMPTS_AN_HOUR: Final = 90
+_HOUR: Final = 3600
+_READERS_SKEW: Final = 5
+_BEFORE_ITS_END: Final = 150
+_LATEST_LOOK: Final = 3 * _HOUR
+_TOKENS: Final = ("access_token", "grant", "expires_at", "commit_id")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Case:
+    """One invocation: what it is for, and what it has done so far."""
+
+    kind: str
+    keys: tuple[ConnectionKey, ...]
+    posts: list[Post] = field(default_factory=list)
+    committed: set[str] = field(default_factory=set)
+    leased: int | None = None
+    uncertain: bool = False  # a write's answer was lost, or a request was repeated
+
+
+def whole(item: Item, name: str, default: int = 0) -> int:
+    return int(item[name]["N"]) if name in item else default
+
+
+def text(item: Item, name: str) -> str:
+    return str(item[name]["S"]) if name in item else ""
+
+
+def credential_of(item: Item) -> str:
+    """Return the refresh token, or the customer's secret, that the record holds; empty if it has none."""
+    if "grant" not in item:
+        return ""
+    grant = json.loads(opened(item["grant"]["B"]))
+    return str(grant.get("refresh_token") or grant["client_secret"])
+
+
+class Watch:
+    """Raises `Stopped` and remembers `broken` as soon as something happens that must not."""
+
+    def __init__(self, timeline: Timeline, authority: Authority, rows: Callable[[], dict[ConnectionKey, Item]]) -> None:
+        self.broken = ""
+        self.early_losses = 0
+        self.cases: dict[Worker, Case] = {}
+        self.counts: Counter[str] = Counter()
+        self.leased: Callable[[ConnectionKey], None] = lambda _key: None
+        self._timeline = timeline
+        self._authority = authority
+        self._rows = rows
+        self.committed: set[str] = set()
+        self._doubts: defaultdict[tuple[ConnectionKey, int], list[Case]] = defaultdict(list)
+
+    def require(self, holds: bool, invariant: str, what: object = "") -> None:
+        if not holds:
+            self.broken = self.broken or f"{invariant} {what}".strip()
+            self._timeline.note(f"BROKEN: {self.broken}")
+            raise Stopped(self.broken)
+
+    # requests
+
+    def post(self, worker: Worker, post: Post) -> None:
+        """Look at a request at the moment in which it is sent."""
+        case, now = self.cases[worker], self._timeline.now
+        earlier = [each for each in self._authority.posts if each.key == post.key]
+        under_way = [each for each in earlier if each.settled_at > now and not each.arrived]
+        self.require(not under_way, "I-01: two requests under way for", post.key)
+        self.require(post.key in case.keys, "I-09: a request for somebody else's connection", post.key)
+        for each in earlier:
+            known = each.issued is not None and each.issued.access_token in self.committed
+            rotated = known and each.rotates and each.issued is not None and each.issued.refresh_token != ""
+            self.require(
+                not (rotated and each.credential == post.credential), "I-02: a replaced token is sent", post.key
+            )
+        recent = sum(each.sent_at > now - _HOUR for each in earlier)
+        self.require(recent < ATTEMPTS_AN_HOUR, "I-11: too many requests in an hour for", post.key)
+        row = self._rows()[post.key]
+        if whole(row, "gen") == case.leased:
+            self.require(whole(row, "pend_gen") == case.leased, "I-03: a request without its intent", post.key)
+        case.uncertain |= not all(each.definite for each in case.posts)
+        case.posts.append(post)
+
+    # writes
+
+    def written(self, _table: str, before: Item | None, after: Item | None) -> None:
+        worker = self._timeline.running
+        if worker is None:
+            return
+        case = self.cases[worker]
+        self.require(after is not None, "a record disappeared")
+        assert after is not None
+        key = ConnectionKey.from_sort_key(after["tenant"]["S"], after["connection"]["S"])
+        self.require(key in case.keys, "I-09: somebody else's record was written", key)
+        self._lineage(case, key, before or {}, after)
+        if case.kind == "dispatch":
+            changed = {name for name in {*after, *(before or {})} if (before or {}).get(name) != after.get(name)}
+            self.require(changed <= {"enqueued_until"}, "I-09: the dispatcher changed", sorted(changed))
+        if text(after, "status") == Status.ACTIVE:
+            look = whole(after, "due_at")
+            self.require(0 < look < self._timeline.now + _LATEST_LOOK, "I-14: active, and never due", key)
+        elif before and text(before, "status") == Status.ACTIVE:
+            self._flagged(case, key, after)
+        self._doubt(case, key, before or {}, after)
+
+    def _lineage(self, case: Case, key: ConnectionKey, before: Item, after: Item) -> None:
+        old, new = whole(before, "gen"), whole(after, "gen")
+        self.require(new - old in {0, 1}, "I-04: generations", f"{old} to {new}")
+        if new == old:
+            same = all(before.get(name) == after.get(name) for name in _TOKENS)
+            self.require(same, "I-04: tokens changed within a generation of", key)
+            return
+        issued = self._authority.issued.get(opened(after["access_token"]["B"]))
+        self.require(issued is not None, "I-04: a token that nobody issued", key)
+        assert issued is not None
+        self.require(issued.family.key == key, "I-09: somebody else's token", key)
+        self._derived(case, before, after, issued)
+        life = whole(after, "expires_at") - whole(after, "refreshed_at")
+        served_until = whole(after, "expires_at") - skew_seconds(life) + _READERS_SKEW
+        self.require(served_until <= issued.ends_at, "I-08: served past its end by", served_until - issued.ends_at)
+        case.committed.add(issued.access_token)
+        self.committed.add(issued.access_token)
+
+    def _derived(self, case: Case, before: Item, after: Item, issued: Issued) -> None:
+        credential = credential_of(after)
+        if case.kind == "consent":
+            self.require(issued.derived_from == "", "I-04: a consent stored what a refresh brought")
+            self.require(credential in {issued.refresh_token, ""}, "I-04: a consent kept another grant")
+            return
+        self.require(issued.derived_from == credential_of(before), "I-04: not derived from what it replaced", issued)
+        kept = issued.refresh_token or credential_of(before)
+        self.require(credential == kept, "I-07: the refresh token in the record is not the newest", issued)
+
+    def _flagged(self, case: Case, key: ConnectionKey, after: Item) -> None:
+        cause, gen, credential = text(after, "status_cause"), whole(after, "gen"), credential_of(after)
+        self.counts[f"flagged {cause}"] += 1
+        self._timeline.note(f"flagged {cause}")
+        if cause == Cause.NO_REFRESH_TOKEN:
+            self.require(credential == "", "flagged for want of a refresh token that it has", key)
+            return
+        family = self._authority.by_token[credential]
+        if cause == Cause.CREDENTIAL_REJECTED:
+            refused = [each for each in self._authority.posts if each.key == key and each.definite]
+            self.require(len(refused) > 1, "credentials flagged after one refusal", key)
+            return
+        self.require(not self._authority.is_live(credential), "I-05: flagged although its token is live", key)
+        if cause == Cause.GRANT_REVOKED:
+            self.require(family.revoked == USER, "cause: our own replay shown as a revocation", key)
+        else:
+            doubted = [each for each in self._doubts[key, gen] if each is not case]
+            self.require(bool(doubted) or case.uncertain, "cause: ambiguous, but every request was answered", key)
+
+    def _doubt(self, case: Case, key: ConnectionKey, before: Item, after: Item) -> None:
+        """Keep account of requests that may be unanswered, apart from what the record says about them."""
+        gen = whole(after, "gen")
+        if text(after, "lease_owner") and before.get("lease_owner") != after.get("lease_owner"):
+            case.leased = gen
+            self._doubts[key, gen].append(case)
+            self.leased(key)
+        elif whole(after, "failures") > whole(before, "failures"):
+            definite = all(each.definite for each in case.posts) and not case.uncertain
+            if definite and case in self._doubts[key, gen]:
+                self._doubts[key, gen].remove(case)
+
+    # ends
+
+    def ended(self, worker: Worker, *, escrowed: Callable[[], Sequence[str]]) -> None:
+        """I-03: what a worker received is in the record, in escrow, overtaken, or known to be in doubt."""
+        case = self.cases[worker]
+        for post in case.posts:
+            if not (post.arrived and post.issued and post.reply and post.reply.status == 200):
+                continue
+            if post.answer not in {Answer.TOKENS, Answer.BARE} or post.issued.access_token in self.committed:
+                continue
+            row = self._rows()[post.key]
+            doubted = whole(row, "pend_gen") == whole(row, "gen") == case.leased
+            overtaken = whole(row, "gen") != case.leased or text(row, "status") != Status.ACTIVE
+            safe = doubted or overtaken or post.issued.access_token in escrowed()
+            self.require(safe, "I-03: a token was lost in silence for", post.key)
+
+    def answered(self, worker: Worker, outcome: str, generation: int) -> None:
+        """Compare what the engine says with what it did."""
+        self.counts[outcome] += 1
+        self._timeline.note(f"outcome {outcome}, generation {generation}")
+        case = self.cases[worker]
+        self.require(outcome != "unforeseen", "an unforeseen error")
+        if outcome == "refreshed":
+            self.require(bool(case.committed), "said refreshed, and committed nothing")
+        if outcome == "adopted":
+            (key,) = case.keys
+            moved = generation > (case.leased or 0) or text(self._rows()[key], "lease_owner") != "" or case.uncertain
+            self.require(moved or text(self._rows()[key], "status") != "active", "adopted what is not newer", key)
+
+    def settled(self, key: ConnectionKey) -> None:
+        """Every fault is over: the record holds what the provider honours, or says exactly why not."""
+        row, now = self._rows()[key], self._timeline.now
+        if text(row, "status") != Status.ACTIVE:
+            return
+        credential = credential_of(row)
+        self.require("pend_gen" not in row and "lease_owner" not in row, "I-14: at rest, and still in doubt", key)
+        self.require(self._authority.is_live(credential), "silently dead: the grant of", key)
+        if now < whole(row, "expires_at") - 60:
+            honoured = self._authority.honours(opened(row["access_token"]["B"]), now)
+            self.require(honoured, "silently dead: the access token of", key)
+
+    def reused(self, post: Post) -> None:
+        """Count the replays that cost an access token which had minutes to live: allowed, and to be few."""
+        row = self._rows()[post.key]
+        lived = whole(row, "expires_at") - self._timeline.now
+        if credential_of(row) == post.credential and lived > _BEFORE_ITS_END:
+            self.early_losses += 1

@@ -1,0 +1,290 @@
+"""One simulated deployment: the real engine, dispatcher and adapters among simulated tables, queues and people."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, Self, cast
+
+from consentry import log
+from consentry.aws import connections, dynamodb, escrow
+from consentry.aws.connections import DynamoConnections
+from consentry.aws.escrow import SqsEscrow
+from consentry.aws.registry import SqsRefreshQueue
+from consentry.connect.store import Arrival, StoreTokens
+from consentry.errors import ConsentryError
+from consentry.model import ConnectionKey, Grant, Secret
+from consentry.oauth.provider import Provider, RefreshBehaviour, Rotation
+from consentry.oauth.wire import TokenGrant
+from consentry.refresh.dispatch import Dispatch
+from consentry.refresh.engine import RefreshConnection
+from consentry.web import work as functions
+from tests.simulation import wire
+from tests.simulation.authority import Authority, Post
+from tests.simulation.edges import (
+    Edge,
+    Numbered,
+    WorkerClock,
+    WorkerDynamo,
+    WorkerEnvelopes,
+    WorkerProvider,
+    WorkerSecrets,
+    WorkerSqs,
+    opened,
+)
+from tests.simulation.faults import Chaos
+from tests.simulation.queue import Message, SimulatedQueues
+from tests.simulation.timeline import Timeline, Worker
+from tests.simulation.watch import Case, Watch
+from tests.support.catalogue import CRM, METRICS, FakeCatalogue
+from tests.support.dynamo import MemoryDynamo
+from tests.support.expressions import Item
+
+FUNCTION_SECONDS: Final = 45.0
+DISPATCH_SECONDS: Final = 50.0
+MIN_REFRESH_SECONDS: Final = 60
+HINTS: Final = "refresh-queue"
+ESCROW: Final = "escrow-queue"
+SHARDS: Final = 2  # fewer than the real ones: a few connections do not fill more
+TABLE: Final = "connections"
+EPOCH: Final = 1
+SKEW: Final = 5.0
+_SCHEMA: Final = {
+    "TableName": TABLE,
+    "KeySchema": [
+        {"AttributeName": "tenant", "KeyType": "HASH"},
+        {"AttributeName": "connection", "KeyType": "RANGE"},
+    ],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "due",
+            "KeySchema": [
+                {"AttributeName": "due_shard", "KeyType": "HASH"},
+                {"AttributeName": "due_at", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["gen", "enqueued_until"]},
+        }
+    ],
+}
+
+
+def _kind(name: str, rotation: Rotation, grace: int = 0) -> Provider:
+    base = METRICS if rotation is Rotation.REMINT else CRM
+    return replace(base, id=name, refresh=RefreshBehaviour(rotation=rotation, reuse_grace_seconds=grace))
+
+
+# `bare` gives no refresh token at all.
+KINDS: Final = {
+    "strict": _kind("strict", Rotation.ROTATES),
+    "grace": _kind("grace", Rotation.ROTATES, 600),
+    "none": _kind("none", Rotation.NONE),
+    "remint": _kind("remint", Rotation.REMINT),
+    "bare": _kind("bare", Rotation.NONE),
+}
+
+
+class _InTurn:
+    """What the worker takes for a thread pool: a batch of one needs no threads."""
+
+    def __init__(self, _size: int) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None: ...
+
+    def map(self, act: Callable[[Any], Any], each: Iterable[Any]) -> list[Any]:
+        return [act(one) for one in each]
+
+
+def _uncounted(_metric: str, **_given: object) -> None:
+    return
+
+
+class World:
+    """Implements `edges.World`. Workers are started here, and observed until they end."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self.timeline = Timeline()
+        self.chaos = chaos
+        self.randomness = Numbered(chaos)
+        self.authority = Authority(lambda: self.timeline.now)
+        self.rows: dict[ConnectionKey, Item] = {}
+        self.watch = Watch(self.timeline, self.authority, lambda: self.rows)
+        self.authority.told_of_reuse = self.watch.reused
+        self.dynamo = MemoryDynamo(self._written)
+        self.dynamo.create_table(**_SCHEMA)
+        deliver = {HINTS: (self._deliver_hint, 270.0), ESCROW: (self._deliver_escrow, 180.0)}
+        self.queues = SimulatedQueues(self.timeline, chaos, deliver)
+        self.kinds: dict[ConnectionKey, str] = {}
+        self.lifetimes: dict[ConnectionKey, int] = {}
+        self.catalogue = FakeCatalogue(*KINDS.values())
+        self.failed: set[Worker] = set()
+        self.posted: Callable[[Post], None] = lambda _post: None
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """Logs become observations, threads become turns, and the adapters' slow parts fast ones, until this ends."""
+        places: tuple[tuple[Any, str, object], ...] = (
+            (log, "record", self._logged),
+            (log, "count", _uncounted),
+            (functions, "ThreadPoolExecutor", _InTurn),
+            (connections, "SHARDS", SHARDS),
+            (dynamodb, "_to_dynamodb", wire.to_dynamodb),
+            (dynamodb, "_from_dynamodb", wire.from_dynamodb),
+        )
+        before = [getattr(place, name) for place, name, _ in places]
+        for place, name, stand_in in places:
+            setattr(place, name, stand_in)
+        try:
+            yield
+        finally:
+            for (place, name, _), original in zip(places, before, strict=True):
+                setattr(place, name, original)
+            self.timeline.close()
+
+    def _logged(self, message: str, fields: Mapping[str, object] | None = None, *, level: str = "info") -> None:
+        if message == "refresh" and self.timeline.running and fields:
+            generation = fields["gen"]
+            assert isinstance(generation, int)
+            self.watch.answered(self.timeline.running, str(fields["outcome"]), generation)
+        elif message == "unforeseen":
+            self.watch.require(False, "an unforeseen error", fields)
+
+    def _written(self, table: str, before: Item | None, after: Item | None) -> None:
+        if after:
+            key = ConnectionKey.from_sort_key(after["tenant"]["S"], after["connection"]["S"])
+            self.rows[key] = after
+        self.watch.written(table, before, after)
+
+    def tell_post(self, worker: Worker, post: Post) -> None:
+        waiting = set(self._escrowed()) - self.watch.committed
+        again = any(self.authority.issued[each].derived_from == post.credential for each in waiting)
+        self.watch.require(not (again and post.rotates), "I-03: sent again while its successor waits", post.key)
+        self.watch.post(worker, post)
+        self.posted(post)
+
+    def tell_repeat(self, worker: Worker, operation: str) -> None:
+        self.watch.cases[worker].uncertain |= operation == "update_item"
+
+    # workers
+
+    def start(self, case: Case, body: Callable[[Edge], None], *, lives: float = 0) -> Worker:
+        whose = case.keys[0].tenant[-1] if len(case.keys) == 1 else ""
+        name = f"{case.kind}-{len(self.timeline.workers)}{whose}"
+        worker = Worker(self.timeline, name, lambda worker: body(Edge(self, worker)), lives=lives or FUNCTION_SECONDS)
+        worker.skew = SKEW * (2 * self.chaos.share() - 1)
+        self.watch.cases[worker] = case
+        worker.on_end.append(lambda _survived: self.watch.ended(worker, escrowed=self._escrowed))
+        return worker
+
+    def _escrowed(self) -> list[str]:
+        kept = [escrow.kept(message.body) for message in self.queues.open if message.queue == ESCROW]
+        tokens = [commit.set_attributes["access_token"] for commit in kept]
+        return [opened(each) for each in tokens if isinstance(each, bytes)]
+
+    def connections(self, edge: Edge) -> DynamoConnections:
+        return DynamoConnections(cast("Any", WorkerDynamo(edge)), TABLE)
+
+    def engine(self, edge: Edge, epoch: int = EPOCH) -> RefreshConnection:
+        ports = {
+            "clock": WorkerClock(edge.worker),
+            "randomness": self.randomness,
+            "connections": self.connections(edge),
+            "integrations": None,
+            "catalogue": self.catalogue,
+            "secrets": WorkerSecrets(edge),
+            "envelopes": WorkerEnvelopes(edge),
+            "provider_client": WorkerProvider(edge),
+            "escrow": SqsEscrow(cast("Any", WorkerSqs(edge)), ESCROW),
+            "epoch": epoch,
+            "min_refresh_seconds": MIN_REFRESH_SECONDS,
+        }
+        return RefreshConnection(**cast("Any", {name: ports[name] for name in RefreshConnection.__dataclass_fields__}))
+
+    def invoke(self, key: ConnectionKey, event: Mapping[str, Any], kind: str, *, epoch: int = EPOCH) -> Worker:
+        return self.start(
+            Case(kind=kind, keys=(key,)), lambda edge: self._answer(functions.work(event, self.engine(edge, epoch)))
+        )
+
+    def _answer(self, answer: Mapping[str, Any]) -> None:
+        failed = bool(answer.get("batchItemFailures"))
+        self.timeline.note("failed" if failed else "done")
+        if failed and self.timeline.running:
+            self.failed.add(self.timeline.running)
+
+    def force(self, key: ConnectionKey, rejected: int, *, epoch: int = EPOCH) -> None:
+        """A consumer's token was rejected, or has ended."""
+        event = {"tenant": key.tenant, "connection": key.sort_key, "rejected_generation": rejected}
+        self.invoke(key, event, "forced", epoch=epoch)
+
+    def _deliver_hint(self, message: Message, handled: Callable[[bool], None]) -> None:
+        hint = json.loads(message.body)
+        key = ConnectionKey.from_sort_key(hint["tenant"], hint["connection"])
+        event = {"Records": [{"messageId": message.id, "body": message.body}]}
+        worker = self.invoke(key, event, "hinted")
+        worker.on_end.append(lambda survived: handled(survived and worker not in self.failed))
+
+    def _deliver_escrow(self, message: Message, handled: Callable[[bool], None]) -> None:
+        event = {"Records": [{"messageId": message.id, "body": message.body}]}
+
+        def restore(edge: Edge) -> None:
+            queue = SqsEscrow(cast("Any", WorkerSqs(edge)), ESCROW)
+            self._answer(functions.restore(event, queue, self.connections(edge)))
+
+        worker = self.start(Case(kind="restore", keys=tuple(self.kinds)), restore, lives=30.0)
+        worker.on_end.append(lambda survived: handled(survived and worker not in self.failed))
+
+    def tick(self) -> None:
+        """One run of the dispatcher."""
+
+        def sweep(edge: Edge) -> None:
+            queue = SqsRefreshQueue(cast("Any", WorkerSqs(edge)), HINTS)
+            dispatch = Dispatch(
+                clock=WorkerClock(edge.worker), index=self.connections(edge), queue=queue, shards=SHARDS
+            )
+            try:
+                functions.tick(dispatch)
+            except ConsentryError:
+                self.timeline.note("tick failed")
+
+        self.start(Case(kind="dispatch", keys=tuple(self.kinds)), sweep, lives=DISPATCH_SECONDS)
+
+    def connect(self, key: ConnectionKey, kind: str, lifetime: int) -> None:
+        """The customer consents, for the first time or again."""
+        self.kinds[key] = kind
+        self.lifetimes[key] = lifetime
+        self.start(Case(kind="consent", keys=(key,)), partial(self._consent, key, kind, lifetime), lives=29.0)
+
+    def _consent(self, key: ConnectionKey, kind: str, lifetime: int, edge: Edge) -> None:
+        provider, clock = KINDS[kind], WorkerClock(edge.worker)
+        table, envelopes = self.connections(edge), WorkerEnvelopes(edge)
+        store = StoreTokens(
+            clock=clock,
+            randomness=self.randomness,
+            connections=table,
+            envelopes=envelopes,
+            epoch=EPOCH,
+            min_refresh_seconds=MIN_REFRESH_SECONDS,
+        )
+        try:
+            before = table.read(key)
+            keys = store.sealing_keys(key)
+            store(self._arrival(key, provider, kind, lifetime), keys, before)
+        except ConsentryError as error:
+            self.timeline.note(f"consent failed: {error.code}")
+
+    def _arrival(self, key: ConnectionKey, provider: Provider, kind: str, lifetime: int) -> Arrival:
+        issued = self.authority.consent(key, provider.refresh, lifetime)
+        remint = provider.refresh.rotation is Rotation.REMINT
+        credential = Secret(issued.refresh_token)
+        tokens = TokenGrant(
+            access_token=Secret(issued.access_token), token_type="Bearer", expires_in_seconds=lifetime,
+            refresh_token=None if remint or kind == "bare" else credential, scopes=None, metadata={}, account="",
+        )  # fmt: skip
+        return Arrival(
+            key=key, provider=provider, grant_type=Grant.CLIENT_CREDENTIALS if remint else Grant.AUTHORIZATION_CODE,
+            client_id="client", tokens=tokens,
+            credentials={"client_id": Secret("customer"), "client_secret": credential} if remint else {},
+        )  # fmt: skip
