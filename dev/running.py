@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 
 from dev.options import REPOSITORY
 from dev.ready import Ready
+from dev.supervisor import CHILD
 
 READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
@@ -32,7 +33,8 @@ def started(options: Mapping[str, str] | None = None, *, ready_seconds: float = 
     """
     environment = {**os.environ, "PORT": "0", **(options or {}), "JSON": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "dev", "run"],
+        # Should this process be killed, the stack must not stay behind.
+        [sys.executable, str(CHILD), str(os.getpid()), "dev", "run"],
         cwd=REPOSITORY,
         env=environment,
         stdin=subprocess.DEVNULL,
