@@ -210,7 +210,8 @@ class Watch:
             return
         credential = credential_of(row)
         self.require("pend_gen" not in row and "lease_owner" not in row, "I-14: at rest, and still in doubt", key)
-        self.require(self._authority.is_live(credential), "silently dead: the grant of", key)
+        if credential:  # a token that came alone has no grant; it is flagged when it ends
+            self.require(self._authority.is_live(credential), "silently dead: the grant of", key)
         if now < whole(row, "expires_at") - 60:
             honoured = self._authority.honours(opened(row["access_token"]["B"]), now)
             self.require(honoured, "silently dead: the access token of", key)

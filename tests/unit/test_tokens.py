@@ -11,10 +11,19 @@ TICK = 60
 WORKER = 45
 
 
-def due_after(life: int, *, name: str = "default", refreshable: bool = True) -> int:
+def due_after(
+    life: int | None,
+    *,
+    name: str = "default",
+    refreshable: bool = True,
+    grant: int | None = None,
+    idle: int | None = None,
+) -> int:
     key = ConnectionKey("acme", "crm", name)
-    lifetime = Lifetime(key=key, now=NOW, min_refresh_seconds=60, refreshable=refreshable)
-    return lifetime.due_at(NOW + life) - NOW
+    lifetime = Lifetime(key=key, now=NOW, min_refresh_seconds=60, refreshable=refreshable, idle_seconds=idle)
+    due_at = lifetime.due_at(life, grant)
+    assert due_at is not None
+    return due_at - NOW
 
 
 @given(life=st.integers(300, 10**8), name=st.from_regex(r"[a-z]{1,20}", fullmatch=True))
@@ -45,3 +54,31 @@ def test_what_cannot_be_refreshed_is_looked_at_when_it_ends() -> None:
 @given(life=st.integers(0, 10**8))
 def test_no_lifetime_makes_a_loop(life: int) -> None:
     assert due_after(life) >= 60
+
+
+DAY = 86_400
+
+
+def test_a_refresh_token_is_used_before_half_of_its_own_life_has_passed() -> None:
+    assert due_after(365 * DAY, idle=60 * DAY) == 30 * DAY
+    assert due_after(365 * DAY, grant=10 * DAY, idle=60 * DAY) == 5 * DAY
+    assert due_after(None, idle=60 * DAY) == 30 * DAY
+    assert due_after(1800, idle=60 * DAY) == due_after(1800)
+
+
+def test_a_refresh_token_that_ends_at_once_makes_no_loop() -> None:
+    assert due_after(1800, grant=1) == 60
+
+
+def test_a_token_without_an_end_and_a_grant_without_one_are_never_due() -> None:
+    lifetime = Lifetime(key=ConnectionKey("acme", "crm"), now=NOW, min_refresh_seconds=60, refreshable=True)
+    assert lifetime.due_at(None) is None
+
+
+def test_two_hundred_days_unused_keep_a_grant_of_sixty_idle_days_alive() -> None:
+    unused, used = 0, 0
+    while unused < 200 * DAY:
+        wait = due_after(None, idle=60 * DAY)
+        assert wait <= 30 * DAY
+        unused, used = unused + wait, used + 1
+    assert used == 7

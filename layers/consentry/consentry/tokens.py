@@ -38,24 +38,35 @@ class SealingKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetime:
-    """What decides when to look at a connection again. `min_refresh_seconds` keeps short-lived tokens from looping."""
+    """What decides when to look at a connection again.
+
+    `min_refresh_seconds` keeps short-lived tokens from looping; `idle_seconds` is how long the provider keeps a refresh
+    token that nobody uses, if it says so.
+    """
 
     key: ConnectionKey
     now: int
     min_refresh_seconds: int
     refreshable: bool
+    idle_seconds: int | None = None
 
-    def due_at(self, expires_at: int) -> int:
-        """Return the stable, spread-out time to refresh, or the expiry of what cannot be refreshed."""
+    def due_at(self, life_seconds: int | None, grant_life_seconds: int | None = None) -> int | None:
+        """Return the stable, spread-out time to refresh, or the expiry of what cannot be refreshed.
+
+        A refresh token is used before half of its own life has passed, even if the access token lives longer.
+        """
         if not self.refreshable:
-            return expires_at
-        life = expires_at - self.now
+            return None if life_seconds is None else self.now + life_seconds
+        waits = [self._wait(life_seconds)] if life_seconds is not None else []
+        waits += [each // 2 for each in (grant_life_seconds, self.idle_seconds) if each is not None]
+        return self.now + max(min(waits), self.min_refresh_seconds) if waits else None
+
+    def _wait(self, life: int) -> int:
         room = min(_ROOM_SECONDS, life / 2)
         latest = min(life * _LATEST, life - skew_seconds(life) - room)
         earliest = min(life * _EARLIEST, latest * _SHORT_LIFE_EARLIEST)
         spread = zlib.crc32(f"{self.key.tenant}|{self.key.sort_key}".encode()) / 2**32
-        wait = int(earliest + (latest - earliest) * spread)
-        return self.now + max(wait, self.min_refresh_seconds)
+        return int(earliest + (latest - earliest) * spread)
 
 
 def token_attributes(
@@ -75,15 +86,17 @@ def token_attributes(
         attributes["grant"] = keys.grant.seal(grant_payload({"refresh_token": tokens.refresh_token}))
     if tokens.scopes is not None:
         attributes["scopes"] = list(tokens.scopes)
+    due_at = lifetime.due_at(tokens.expires_in_seconds, tokens.refresh_expires_in_seconds)
+    if due_at is not None:
+        attributes["due_at"] = due_at
     if tokens.expires_in_seconds is None:
         return attributes, ("expires_at",)
-    expires_at = lifetime.now + tokens.expires_in_seconds
-    return attributes | {"expires_at": expires_at, "due_at": lifetime.due_at(expires_at)}, ()
+    return attributes | {"expires_at": lifetime.now + tokens.expires_in_seconds}, ()
 
 
 def grant_payload(secrets: Mapping[str, Secret]) -> Secret:
     """Return what the attribute `grant` holds: a JSON object of secrets by name."""
-    return Secret(json.dumps({name: secret.reveal() for name, secret in secrets.items()}))
+    return Secret(json.dumps({name: secret.reveal() for name, secret in secrets.items()}, ensure_ascii=False))
 
 
 def grant_secrets(payload: Secret) -> dict[str, Secret]:

@@ -138,6 +138,7 @@ class StoreTokens:
             now=now if arrival.asked_at is None else arrival.asked_at,
             min_refresh_seconds=self.min_refresh_seconds,
             refreshable=bool(arrival.credentials) or arrival.tokens.refresh_token is not None or renews,
+            idle_seconds=arrival.provider.refresh.idle_lifetime_seconds,
         )
         attributes, ended = token_attributes(arrival.tokens, keys, lifetime)
         if arrival.credentials:

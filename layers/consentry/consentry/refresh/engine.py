@@ -231,7 +231,11 @@ class RefreshConnection:
     def _commit_of(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Commit:
         record = prepared.record
         lifetime = Lifetime(
-            key=record.key, now=asked_at, min_refresh_seconds=self.min_refresh_seconds, refreshable=True
+            key=record.key,
+            now=asked_at,
+            min_refresh_seconds=self.min_refresh_seconds,
+            refreshable=True,
+            idle_seconds=prepared.provider.refresh.idle_lifetime_seconds,
         )
         attributes, ended = token_attributes(tokens, prepared.keys, lifetime)
         if tokens.metadata:
