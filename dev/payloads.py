@@ -19,6 +19,10 @@ from dev.routes import Route
 ACCOUNT: Final = "123456789012"
 TEXTUAL: Final = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
 
+# The length is counted anew. And a browser that once heard HSTS for localhost would refuse every other program's plain
+# http://localhost, on any port, for a year.
+WITHHELD: Final = ("content-length", "strict-transport-security")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -104,7 +108,7 @@ def response(payload: bytes) -> Response:
     cookies = answer.get("cookies") or []
     if not (str(status).isdecimal() and isinstance(headers, dict) and isinstance(cookies, list)):
         raise MalformedAnswer
-    lines = [(str(name), str(value)) for name, value in headers.items() if str(name).lower() != "content-length"]
+    lines = [(str(name), str(value)) for name, value in headers.items() if str(name).lower() not in WITHHELD]
     if not any(name.lower() == "content-type" for name, _ in lines):
         lines.append(("Content-Type", "text/plain;charset=utf-8"))
     lines += [("Set-Cookie", str(cookie)) for cookie in cookies]

@@ -135,6 +135,12 @@ def test_health_needs_no_session(company: Company) -> None:
     assert company.get(f"{company.ready.base_url}/health").json() == {"status": "ok"}
 
 
+def test_no_browser_learns_here_that_localhost_wants_tls(company: Company) -> None:
+    headers = company.get(f"{company.ready.base_url}/authorize/hubspot?session=x").headers
+    assert "Strict-Transport-Security" not in headers
+    assert headers["X-Frame-Options"] == "DENY"
+
+
 def test_the_functions_logged_what_happened_and_no_secret(company: Company) -> None:
     tokens = [company.consentry.token("acme", TICKETING), company.consentry.token("others", "hubspot")]
     text = Path(company.ready.log_file).read_text(encoding="utf-8")
