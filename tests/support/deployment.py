@@ -198,7 +198,7 @@ class Deployment:
             sessions=self.sessions,
             catalogue=self.catalogue,
             envelopes=self.envelopes,
-            exchange=self.exchange,
+            exchange=lambda: self.exchange,
         )
 
     def _invoked(self) -> None:

@@ -168,7 +168,7 @@ class Wiring:
             sessions=self.sessions,
             catalogue=self.catalogue,
             envelopes=self.envelopes,
-            exchange=self.exchange,
+            exchange=lambda: self.exchange,
         )
 
     @cached_property

@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from consentry.connect.exchange import ExchangeCode
 from consentry.connect.flow_secrets import open_code
 from consentry.connect.tickets import cookie_name, digest
 from consentry.model import FlowStatus
@@ -54,6 +56,16 @@ def test_a_good_answer_is_parked_and_the_browser_goes_back_with_a_handle(
     assert flow.status is FlowStatus.CODE_RECEIVED
     assert flow.handle_hashes == (digest(returned["handle"]),)
     assert open_code(deployment.envelopes, flow).code.reveal() == CODE
+
+
+def test_a_code_is_parked_without_making_what_only_an_exchange_needs(deployment: Deployment, browser: Browser) -> None:
+    def unwanted() -> ExchangeCode:
+        message = "nothing is exchanged here"
+        raise AssertionError(message)
+
+    callback = urlsplit(provider_answer(browser.departs(deployment.created())))
+    receive = replace(deployment.receive_callback, exchange=unwanted)
+    assert receive("crm", callback.query, browser.jar).handle is not None
 
 
 def test_a_return_url_keeps_its_own_query(deployment: Deployment, browser: Browser) -> None:

@@ -4,7 +4,7 @@ MAC and cookie come first and cost no call; the issuer is checked before code or
 the claim is one conditional write, before any request goes out, and after all that may fail without one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,13 +45,15 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveCallback:
+    """`exchange` is called for: by default nothing is exchanged here, and its client, keys and secrets stay unmade."""
+
     clock: Clock
     randomness: Randomness
     tickets: Tickets
     sessions: Sessions
     catalogue: Catalogue
     envelopes: Envelopes
-    exchange: ExchangeCode
+    exchange: Callable[[], ExchangeCode]
 
     def __call__(self, integration: str, raw_query: str, cookies: Mapping[str, str]) -> Arrived:
         """Raise `Expired` for a state that opens nothing, `Forbidden` for another browser, `Conflict` once used.
@@ -109,7 +111,7 @@ class ReceiveCallback:
 
     def _redeem(self, flow: Flow, answer: AuthorizationCode, cookie: str) -> Arrived:
         try:
-            connection = self.exchange(flow, answer, open_verifier(self.envelopes, flow))
+            connection = self.exchange()(flow, answer, open_verifier(self.envelopes, flow))
         except AlreadyReceived:
             raise  # whoever was faster tells the company what came of it
         except ConsentryError as failure:
