@@ -372,6 +372,13 @@ def trusting(authority: trustme.CA) -> ProviderClient:
     return ProviderClient(context)
 
 
+def test_the_environment_cannot_have_the_keys_of_a_connection_written_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert verifying_context().keylog_filename is None
+
+
 def test_tls_with_a_known_authority_and_the_right_name_works(authority: trustme.CA) -> None:
     with serving(saying(OK), certified(authority, "localhost")) as server:
         client = trusting(authority)

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 _DEFAULT_PROVIDER_FILES: Final = "/opt/providers"
 _MIN_REFRESH_SECONDS: Final = 60
-# A call that hangs ends within three seconds; the refresh engine, which repeats its calls itself, counts on it.
+# A call that hangs ends within three seconds, and within seven with its one retry: the budgets of an exchange, and of
+# the refresh engine (which repeats its calls itself), count on it.
 _CONNECT_SECONDS: Final = 1
 _READ_SECONDS: Final = 2
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 2
 
 
 class Wiring:

@@ -106,6 +106,7 @@ def verifying_context() -> ssl.SSLContext:
     """Return a context that checks certificate and host name and speaks TLS 1.2 or later; load it once and share it."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.keylog_filename = None  # type: ignore[assignment]  # SSLKEYLOGFILE has no say in who may read along
     return context
 
 

@@ -398,11 +398,11 @@ def test_a_direct_consent_that_comes_with_too_little_time_left_asks_nobody(
 ) -> None:
     created = deployment.created(completion="direct")
     url = provider_answer(browser.departs(created))
-    deployment.invocation_seconds = 19.9
+    deployment.invocation_seconds = 22.9
     assert query_of(browser.open(url))["error"] == "no_time_left"
     assert deployment.provider.requests == []
     assert deployment.flow(created).status is FlowStatus.STARTED
-    deployment.invocation_seconds = 20.0
+    deployment.invocation_seconds = 23.0
     deployment.provider.then(tokens())
     assert query_of(browser.open(url))["status"] == "active"
 

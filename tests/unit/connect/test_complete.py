@@ -255,14 +255,14 @@ def test_what_fails_before_the_claim_leaves_the_code_for_another_try(
 def test_too_little_time_for_the_whole_exchange_spends_nothing(
     deployment: Deployment, returned: dict[str, str]
 ) -> None:
-    deployment.invocation_seconds = 25.0
+    deployment.invocation_seconds = 28.0
     deployment.ports.before = lambda operation: deployment.clock.advance(3.0 if operation == "seal" else 0)
     response = deployment.completed(returned)
     assert (response["statusCode"], body_of(response)["code"]) == (503, "no_time_left")
     assert "Nothing was used up" in body_of(response)["detail"]
     assert response["headers"]["Retry-After"] == "5"
     assert deployment.provider.requests == []
-    deployment.invocation_seconds = 26.0
+    deployment.invocation_seconds = 29.0
     deployment.provider.then(tokens())
     assert deployment.completed(returned)["statusCode"] == 200
 

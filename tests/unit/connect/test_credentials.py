@@ -151,11 +151,11 @@ def test_a_table_that_is_away_is_found_out_before_the_provider_is_asked(deployme
 
 
 def test_too_little_time_is_found_out_before_the_provider_is_asked(deployment: Deployment) -> None:
-    deployment.invocation_seconds = 19.9
+    deployment.invocation_seconds = 22.9
     response = put(deployment)
     assert (response["statusCode"], body_of(response)["code"]) == (503, "no_time_left")
     assert deployment.provider.requests == []
-    deployment.invocation_seconds = 20.0
+    deployment.invocation_seconds = 23.0
     deployment.provider.then(MINTED)
     assert put(deployment)["statusCode"] == 200
 

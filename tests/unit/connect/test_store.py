@@ -433,7 +433,7 @@ def test_a_table_that_stays_away_is_given_up_after_twenty_attempts(deployment: D
 
 
 def test_a_table_that_stays_away_is_given_up_when_time_is_up(deployment: Deployment) -> None:
-    deployment.clock.remaining = 5.6
+    deployment.clock.remaining = 7.6
     deployment.ports.before = always("update_item")
     with pytest.raises(StorageUnavailable):
         store(deployment)

@@ -37,7 +37,7 @@ from consentry.tokens import SealingKeys
 
 EXCHANGE_SECONDS: Final = 12.0
 IDENTITY_SECONDS: Final = 3.0
-_STORE_SECONDS: Final = 5.0
+_STORE_SECONDS: Final = 8.0  # one write that hangs, its one retry included (`bootstrap`)
 
 
 def require_time_left(clock: Clock) -> None:

@@ -14,7 +14,7 @@ from consentry.tokens import Lifetime, SealingKeys, grant_payload, token_attribu
 _RACES: Final = 4
 _ATTEMPTS: Final = 20
 _RETRY_SECONDS: Final = 0.25
-_LAST_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 7.0  # a write that hangs may last so long (`bootstrap`)
 _MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {"key", "grant_type", "status", "scopes"}
 _KEPT: Final = ("label", "description", "created_at")  # a consent says nothing about these, unless it does
 
