@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from consentry.connect.exchange import EXCHANGE_SECONDS, exchange_failed, require_time_left
+from consentry.connect.exchange import ask_for_tokens, require_time_left
 from consentry.connect.store import Arrival, StoreTokens
-from consentry.errors import InvalidRequest, NotFound, ProviderTrouble
+from consentry.errors import InvalidRequest, NotFound
 from consentry.model import Connection, ConnectionKey, Grant, Integration, Metadata, Secret
 from consentry.oauth.provider import CredentialInput, Provider
-from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import client_credentials_request
-from consentry.oauth.wire import GrantType, TokenGrant, TokenRequest, TokenRequestFailed
-from consentry.ports import Catalogue, Clock, Integrations, NotDelivered, TokenEndpointClient, Undetermined
+from consentry.oauth.wire import GrantType
+from consentry.ports import Catalogue, Clock, Integrations, TokenEndpointClient
 
 _KNOWN: Final = frozenset({"inputs", "label", "description"})
 _MAX_TEXT: Final = 500
@@ -35,8 +34,10 @@ class ConnectWithCredentials:
         keys = self.store.sealing_keys(key)
         request = client_credentials_request(provider, inputs)
         require_time_left(self.clock)
-        asked_at = self.clock.now()
-        tokens = self._mint(provider, request)
+        silence = f"{provider.name} did not answer, so the credentials were not stored. Try again in a few minutes."
+        tokens, asked_at = ask_for_tokens(
+            self.provider_client, self.clock, provider, request, GrantType.CLIENT_CREDENTIALS, silence=silence
+        )
         arrival = Arrival(
             key=key,
             provider=provider,
@@ -64,16 +65,6 @@ class ConnectWithCredentials:
                 f"{provider.name} is connected by consent: create a session instead", code="needs_consent"
             )
         return integration, provider
-
-    def _mint(self, provider: Provider, request: TokenRequest) -> TokenGrant:
-        try:
-            answer = self.provider_client.send(request, deadline_seconds=EXCHANGE_SECONDS)
-            return parse_token_answer(provider, answer, grant=GrantType.CLIENT_CREDENTIALS, now=self.clock.now())
-        except (NotDelivered, Undetermined) as error:
-            public = f"{provider.name} did not answer, so the credentials were not stored. Try again in a few minutes."
-            raise ProviderTrouble(public, code="provider_silent", detail=f"{request.host}: {error}") from None
-        except TokenRequestFailed as error:
-            raise exchange_failed(provider, error) from None
 
 
 def _inputs(provider: Provider, body: Mapping[str, object]) -> dict[str, Secret]:

@@ -111,8 +111,10 @@ class ExchangeCode:
 
     def _redeem(self, prepared: _Prepared) -> Connection:
         flow, provider = prepared.flow, prepared.provider
-        asked_at = self.clock.now()
-        tokens = self._tokens(provider, prepared.request)
+        silence = f"{provider.name} did not answer. Nothing was stored; start connecting again in a few minutes."
+        tokens, asked_at = ask_for_tokens(
+            self.provider_client, self.clock, provider, prepared.request, GrantType.CODE, silence=silence
+        )
         account, metadata = self._identity(provider, prepared.client, tokens)
         arrival = Arrival(
             key=flow.key,
@@ -128,16 +130,6 @@ class ExchangeCode:
         )
         return self.store(arrival, prepared.keys, prepared.before)
 
-    def _tokens(self, provider: Provider, request: TokenRequest) -> TokenGrant:
-        try:
-            answer = self.provider_client.send(request, deadline_seconds=EXCHANGE_SECONDS)
-            return parse_token_answer(provider, answer, grant=GrantType.CODE, now=self.clock.now())
-        except (NotDelivered, Undetermined) as error:
-            public = f"{provider.name} did not answer. Nothing was stored; start connecting again in a few minutes."
-            raise ProviderTrouble(public, code="provider_silent", detail=f"{request.host}: {error}") from None
-        except TokenRequestFailed as error:
-            raise exchange_failed(provider, error) from None
-
     def _identity(self, provider: Provider, client: ClientIdentity, tokens: TokenGrant) -> tuple[str, Metadata]:
         """Ask whose token it is where the token answer did not say; not knowing is no reason to lose a token."""
         if tokens.account or provider.introspection is None:
@@ -151,7 +143,30 @@ class ExchangeCode:
         return account, {**tokens.metadata, **metadata}
 
 
-def exchange_failed(provider: Provider, error: TokenRequestFailed) -> ConsentryError:
+def ask_for_tokens(
+    client: TokenEndpointClient,
+    clock: Clock,
+    provider: Provider,
+    request: TokenRequest,
+    grant: GrantType,
+    *,
+    silence: str,
+) -> tuple[TokenGrant, int]:
+    """Make one token request; return the tokens, and when they were asked for: a lifetime counts from there.
+
+    `silence` tells the person that no answer came. Raise what she is to be told.
+    """
+    asked_at = clock.now()
+    try:
+        answer = client.send(request, deadline_seconds=EXCHANGE_SECONDS)
+        return parse_token_answer(provider, answer, grant=grant, now=clock.now()), asked_at
+    except (NotDelivered, Undetermined) as error:
+        raise ProviderTrouble(silence, code="provider_silent", detail=f"{request.host}: {error}") from None
+    except TokenRequestFailed as error:
+        raise _exchange_failed(provider, error) from None
+
+
+def _exchange_failed(provider: Provider, error: TokenRequestFailed) -> ConsentryError:
     """Return what to tell the person for a refused or failed token request."""
     detail = f"{error.error} (HTTP {error.status})"
     match error.kind:

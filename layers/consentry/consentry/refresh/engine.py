@@ -46,7 +46,7 @@ from consentry.refresh.policy import (
 )
 from consentry.tokens import Lifetime, SealingKeys, grant_secrets, stored_refresh_token, token_attributes
 
-_COMMIT_RETRY_SECONDS: Final = 0.25
+_WRITE_RETRY_SECONDS: Final = 0.25
 _PATIENCE: Final = (0.1, 0.3)
 
 
@@ -203,19 +203,25 @@ class RefreshConnection:
         """Write the new generation, again and again until it is there or time is up; it exists nowhere else."""
         record = prepared.record
         commit = self._commit_of(prepared, tokens, asked_at)
+        try:
+            outcome = self._insistently(lambda: self.connections.commit(commit))
+        except StorageUnavailable as error:
+            return self._keep(record, commit, error)
+        if outcome is CommitOutcome.COMMITTED:
+            return Refreshed(Outcome.REFRESHED, record.gen + 1)
+        # Somebody else's generation stands: theirs is newer, or the connection is being removed.
+        log.record("refresh was superseded", {**_fields(record), "outcome": outcome}, level="warning")
+        return self._adopt(record)
+
+    def _insistently[T](self, write: Callable[[], T]) -> T:
+        """Repeat a write that may be repeated until storage answers; raise its trouble when time is up."""
         while True:
             try:
-                outcome = self.connections.commit(commit)
-            except StorageUnavailable as error:
+                return write()
+            except StorageUnavailable:
                 if self.clock.remaining_seconds() < ESCROW:
-                    return self._keep(record, commit, error)
-                self.clock.sleep(_COMMIT_RETRY_SECONDS)
-                continue
-            if outcome is CommitOutcome.COMMITTED:
-                return Refreshed(Outcome.REFRESHED, record.gen + 1)
-            # Somebody else's generation stands: theirs is newer, or the connection is being removed.
-            log.record("refresh was superseded", {**_fields(record), "outcome": outcome}, level="warning")
-            return self._adopt(record)
+                    raise
+                self.clock.sleep(_WRITE_RETRY_SECONDS)
 
     def _keep(self, record: Connection, commit: Commit, trouble: StorageUnavailable) -> Refreshed:
         """Put what cannot be written where another function will write it, by the same conditional commit."""
@@ -268,17 +274,13 @@ class RefreshConnection:
         )
         fields = {**_fields(before), "outcome": decided.outcome, "error": error, "cause": decided.cause}
         log.record("refresh brought no token", {**fields, "next_try_at": decided.next_try_at}, level="warning")
-        while True:
-            try:
-                recorded = self.connections.record_failure(before.key, failed)
-            except StorageUnavailable as trouble:
-                if self.clock.remaining_seconds() < ESCROW:
-                    # Unwritten, it is as if the answer had never come: the lease already says when to look again.
-                    log.record("failure could not be stored", {**fields, "detail": trouble.detail}, level="error")
-                    return Refreshed(Outcome.IN_DOUBT, before.gen)
-                self.clock.sleep(_COMMIT_RETRY_SECONDS)
-                continue
-            return Refreshed(decided.outcome, before.gen) if recorded else self._adopt(before)
+        try:
+            recorded = self._insistently(lambda: self.connections.record_failure(before.key, failed))
+        except StorageUnavailable as trouble:
+            # Unwritten, it is as if the answer had never come: the lease already says when to look again.
+            log.record("failure could not be stored", {**fields, "detail": trouble.detail}, level="error")
+            return Refreshed(Outcome.IN_DOUBT, before.gen)
+        return Refreshed(decided.outcome, before.gen) if recorded else self._adopt(before)
 
     def _adopt(self, record: Connection) -> Refreshed:
         newest = self.connections.read(record.key)

@@ -18,8 +18,8 @@ COMMIT: Final = 8
 FUNCTION: Final = 45
 LEASE: Final = FUNCTION + 15
 SETTLE: Final = 35
-# Time that must be left before a request may be sent: the call, connecting, and writing down what came of it.
 CLOCK_SKEW: Final = 5
+# Time that must be left before a request may be sent: the call, connecting, and writing down what came of it.
 GUARD: Final = CALL + 3 + COMMIT
 # A write, and then a message, may hang for three seconds each (`bootstrap`): below this, a new token goes into escrow.
 ESCROW: Final = 7

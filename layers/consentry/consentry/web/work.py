@@ -36,16 +36,19 @@ def work(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, Any]:
     records: Sequence[Mapping[str, Any]] = event["Records"]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         handled = list(pool.map(lambda each: _message(each, engine), records))
-    failures = [record["messageId"] for record, ok in zip(records, handled, strict=True) if not ok]
-    return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
+    return _undone(records, handled)
 
 
 def restore(event: Mapping[str, Any], escrow: Escrow, connections: Connections) -> dict[str, Any]:
     """Write what waits in escrow by the same conditional commit; what cannot be written yet is delivered again."""
-    failures = [
-        each["messageId"] for each in event["Records"] if not _restored(each.get("body", ""), escrow, connections)
-    ]
-    return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
+    records: Sequence[Mapping[str, Any]] = event["Records"]
+    return _undone(records, [_restored(each.get("body", ""), escrow, connections) for each in records])
+
+
+def _undone(records: Sequence[Mapping[str, Any]], handled: Sequence[bool]) -> dict[str, Any]:
+    """Return a partial batch response: the messages that are to be delivered again."""
+    undone = [record["messageId"] for record, done in zip(records, handled, strict=True) if not done]
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in undone]}
 
 
 def _restored(body: str, escrow: Escrow, connections: Connections) -> bool:
@@ -78,8 +81,8 @@ def _direct(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, An
 def _message(record: Mapping[str, Any], engine: RefreshConnection) -> bool:
     """Return whether the message is done with.
 
-    What ended in the record is done, and so is what left it as due as it was; an unreadable hint and a missing table
-    are not.
+    What ended in the record is done, and so is what left it due for later; an unreadable hint and a missing table are
+    not.
     """
     try:
         key = _hinted(record.get("body", ""))
@@ -104,7 +107,7 @@ def _refresh(engine: RefreshConnection, key: ConnectionKey, rejected_gen: int | 
     try:
         refreshed = engine(key, rejected_gen=rejected_gen)
     except ConsentryError as error:
-        # Nothing was sent and nothing written: the record is as due as it was.
+        # Nothing was sent, and what could not be written down either leaves the record as due as it was.
         outcome = Outcome.TABLE_UNAVAILABLE if error.code == TABLE_UNAVAILABLE else Outcome.UNAVAILABLE
         log.record("refresh not attempted", {**fields, "code": error.code, "detail": error.detail}, level="error")
         refreshed = Refreshed(outcome, 0)
