@@ -1,28 +1,29 @@
-"""The stores of connections, what is due, and flows: one set of facts for DynamoDB as moto plays it and in memory."""
+"""The stores of connections, what is due, and flows: one set of facts for memory and two emulators of DynamoDB."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consentry.aws import connections
 from consentry.aws.connections import SHARDS, DynamoConnections, shard_of
 from consentry.aws.dynamodb import to_item
 from consentry.aws.pending import DynamoSessions
 from consentry.model import Connection, ConnectionKey, Flow, FlowStatus, Session, Status
 from consentry.ports import Commit, CommitOutcome, Due, Failure, Lease, RefreshHint
 from tests.support.dynamo import MemoryDynamo
-from tests.support.fixtures import dynamodb
-from tests.support.tables import create_tables
+from tests.support.tables import REGION, create_tables
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-__all__ = ["dynamodb"]
 
 NOW = 1_800_000_000
 KEY = ConnectionKey("acme", "crm")
@@ -84,13 +85,12 @@ class Store:
         self.client.put_item(TableName=self.table, Item={**standing["Item"], **to_item(changes)})
 
 
-@pytest.fixture(params=["memory", "moto"])
-def new_store(request: pytest.FixtureRequest) -> Iterator[Callable[[], Store]]:
+@pytest.fixture(scope="module", params=["memory", "moto", "ministack"])
+def new_store(request: pytest.FixtureRequest) -> Callable[[], Store]:
     if request.param == "memory":
-        yield lambda: Store(MemoryDynamo().as_client)
-    else:
-        client: DynamoDBClient = request.getfixturevalue("dynamodb")
-        yield lambda: Store(client)
+        return lambda: Store(MemoryDynamo().as_client)
+    client = boto3.client("dynamodb", region_name=REGION, endpoint_url=request.getfixturevalue(request.param))
+    return lambda: Store(client)
 
 
 @pytest.fixture
@@ -183,10 +183,10 @@ def test_a_worker_whose_answer_was_lost_finds_its_own_lease_in_doubt(store: Stor
 
 
 def test_taking_the_lease_lets_the_next_message_through(store: Store) -> None:
-    (due,) = store.connections.due(shard_of(KEY), now=NOW, limit=10)
+    (due,) = store.connections.due(shard_of(KEY), now=NOW)
     store.connections.mark_enqueued(due, until=NOW + 270)
     store.connections.take_lease(KEY, LEASE)
-    assert len(store.connections.due(shard_of(KEY), now=NOW + 96, limit=10)) == 1
+    assert len(list(store.connections.due(shard_of(KEY), now=NOW + 96))) == 1
 
 
 def test_no_lease_before_the_time_to_try_again(store: Store) -> None:
@@ -246,7 +246,7 @@ def test_a_commit_removes_what_it_names(store: Store) -> None:
     attributes = {name: value for name, value in NEXT.set_attributes.items() if name not in {"expires_at", "due_at"}}
     store.connections.commit(replace(NEXT, set_attributes=attributes, remove=("expires_at",)))
     assert (store.record.expires_at, store.record.due_at) == (None, None)
-    assert store.connections.due(shard_of(KEY), now=NOW + 9999, limit=10) == []
+    assert list(store.connections.due(shard_of(KEY), now=NOW + 9999)) == []
 
 
 # Failures
@@ -278,7 +278,7 @@ def test_a_flag_takes_the_record_out_of_what_is_due_and_into_what_needs_attentio
     flag = replace(FAILURE, status=Status.REAUTH_REQUIRED, cause="grant_revoked")
     assert store.connections.record_failure(KEY, flag)
     assert (store.record.status, store.record.status_cause) == (Status.REAUTH_REQUIRED, "grant_revoked")
-    assert store.connections.due(shard_of(KEY), now=NOW + 9999, limit=10) == []
+    assert list(store.connections.due(shard_of(KEY), now=NOW + 9999)) == []
     (shown,) = attention(store)
     assert shown.keys() == {"tenant", "connection", "attention", "attention_since", "status_cause", "provider"}
     assert store.connections.take_lease(KEY, replace(LEASE, now=NOW + 999, settled_before=NOW + 900)) is None
@@ -298,6 +298,37 @@ def test_a_failure_mark_repeated_is_the_same_mark(store: Store) -> None:
     store.connections.take_lease(KEY, LEASE)
     assert [store.connections.record_failure(KEY, FAILURE) for _ in range(2)] == [True, True]
     assert store.record.failures == 1
+
+
+# At once: ministack answers every client over HTTP and keeps the writes to an item apart; moto and memory do not.
+
+AT_ONCE = 16
+
+
+@pytest.mark.parametrize("new_store", ["ministack"], indirect=True)
+def test_of_many_at_once_one_takes_the_lease(store: Store) -> None:
+    leases = [replace(LEASE, owner=f"worker {number}") for number in range(AT_ONCE)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(partial(store.connections.take_lease, KEY), leases))
+    (owner,) = [lease.owner for lease, before in zip(leases, taken, strict=True) if before]
+    assert store.record.lease_owner == owner
+
+
+@pytest.mark.parametrize("new_store", ["ministack"], indirect=True)
+@pytest.mark.parametrize("base", [FIRST, NEXT], ids=["first", "next"])
+def test_of_many_rival_commits_one_stands(store: Store, base: Commit) -> None:
+    key = replace(KEY, name="contended")
+    if base is NEXT:
+        store.connections.commit(replace(FIRST, key=key))
+    rivals = [replace(base, key=key, commit_id=f"rival {number}") for number in range(AT_ONCE)]
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(store.connections.commit, rivals))
+    assert outcomes.count(CommitOutcome.COMMITTED) == 1
+    assert outcomes.count(CommitOutcome.SUPERSEDED) == AT_ONCE - 1
+    record = store.connections.read(key)
+    assert record is not None
+    winner = rivals[outcomes.index(CommitOutcome.COMMITTED)]
+    assert (record.commit_id, record.gen) == (winner.commit_id, base.expected_gen + 1)
 
 
 # Postponing
@@ -323,9 +354,9 @@ def test_nothing_is_postponed_that_moved_on_or_was_leased(store: Store) -> None:
 # What is due
 
 
-def due_keys(store: Store, now: int = NOW, limit: int = 100) -> list[tuple[str, int]]:
-    found = [store.connections.due(shard, now=now, limit=limit) for shard in range(SHARDS)]
-    return [(each.hint.key.name, each.due_at) for shard in found for each in shard]
+def due_keys(store: Store, now: int = NOW) -> list[tuple[str, int]]:
+    found = [due for shard in range(SHARDS) for due in store.connections.due(shard, now=now)]
+    return [(each.hint.key.name, each.due_at) for each in found if each.enqueued_until < now]
 
 
 def test_the_most_urgent_comes_first(store: Store) -> None:
@@ -337,15 +368,24 @@ def test_the_most_urgent_comes_first(store: Store) -> None:
     times = [due_at for _, due_at in due_keys(store)]
     assert times == sorted(times)
     assert len(times) == 5
-    assert [due_at for _, due_at in due_keys(store, limit=2)] == times[:2]
 
 
 def test_what_is_not_due_is_not_found(store: Store) -> None:
     assert due_keys(store, now=NOW - 1) == []
 
 
-def test_what_is_enqueued_is_left_out_until_the_mark_has_ended(store: Store) -> None:
-    (due,) = store.connections.due(shard_of(KEY), now=NOW, limit=10)
+def test_an_index_longer_than_a_page_is_walked_to_its_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_PAGE", 2)
+    names = [f"n{number}" for number in range(9)]
+    for name in names:
+        store.connections.commit(replace(FIRST, key=replace(KEY, name=name)))
+    assert sorted(name for name, _ in due_keys(store)) == sorted(["default", *names])
+    everything = [each for shard in range(SHARDS) for each in store.connections.integrations(shard)]
+    assert everything == [KEY.integration] * 10
+
+
+def test_what_is_enqueued_says_so_until_the_mark_has_ended(store: Store) -> None:
+    (due,) = store.connections.due(shard_of(KEY), now=NOW)
     store.connections.mark_enqueued(due, until=NOW + 270)
     assert due_keys(store, now=NOW + 270) == []
     assert due_keys(store, now=NOW + 271) == [("default", NOW)]
@@ -489,7 +529,7 @@ def step_from(key: ConnectionKey, what: Lease | Commit | Failure | int) -> Step:
 
 
 def swept(store: Store, now: int) -> list[Due]:
-    found = [due for shard in range(SHARDS) for due in store.connections.due(shard, now=now, limit=3)]
+    found = [due for shard in range(SHARDS) for due in store.connections.due(shard, now=now)]
     for due in found[:1]:
         store.connections.mark_enqueued(due, until=now + 270)
     return found
@@ -500,11 +540,11 @@ STEPS = st.builds(step_from, KEYS, st.one_of(leases(), commits(), commits(), fai
 
 @settings(max_examples=25, deadline=None, database=None, derandomize=True)
 @given(steps=st.lists(STEPS, min_size=4, max_size=14))
-def test_any_sequence_of_operations_ends_alike_in_memory_and_in_moto(
+def test_any_sequence_of_operations_ends_alike_in_memory_and_in_an_emulator(
     dynamodb: "DynamoDBClient", steps: list[Step]
 ) -> None:
     stores = [Store(MemoryDynamo().as_client), Store(dynamodb)]
     for step in [step_from(KEY, FIRST), *steps]:
-        memory, moto = (step(store) for store in stores)
-        assert memory == moto
+        memory, emulator = (step(store) for store in stores)
+        assert memory == emulator
     assert stores[0].items() == stores[1].items()

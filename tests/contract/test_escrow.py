@@ -1,17 +1,18 @@
 """The escrow on SQS, and what its messages look like."""
 
+import itertools
 import json
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from consentry.aws.escrow import SqsEscrow, kept, written
 from consentry.errors import InvalidRequest
 from consentry.model import ConnectionKey, Status
 from consentry.ports import Commit, StorageUnavailable
-from tests.support.tables import AWS_ENVIRONMENT, REGION
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 COMMIT = Commit(
     key=ConnectionKey("acme", "crm"),
@@ -28,13 +29,12 @@ COMMIT = Commit(
 )  # fmt: skip
 
 
+_queues = itertools.count(1)
+
+
 @pytest.fixture
-def escrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SqsEscrow]:
-    for name, value in AWS_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    with mock_aws():
-        client = boto3.client("sqs", region_name=REGION)
-        yield SqsEscrow(client, client.create_queue(QueueName="escrow")["QueueUrl"])
+def escrow(sqs: "SQSClient") -> SqsEscrow:
+    return SqsEscrow(sqs, sqs.create_queue(QueueName=f"escrow{next(_queues)}")["QueueUrl"])
 
 
 def test_what_was_kept_is_read_as_it_was(escrow: SqsEscrow) -> None:
@@ -52,11 +52,20 @@ def test_an_escrow_is_empty_until_something_is_kept_and_while_it_is_in_flight(es
     assert kept(received[0]["Body"]) == COMMIT
 
 
-def test_a_queue_that_does_not_answer_is_never_called_empty(escrow: SqsEscrow) -> None:
-    escrow._url += "-elsewhere"
-    assert not escrow.is_empty()
+def test_a_queue_that_does_not_answer_is_never_called_empty(sqs: "SQSClient", escrow: SqsEscrow) -> None:
+    elsewhere = SqsEscrow(sqs, f"{escrow._url}-elsewhere")
+    assert not elsewhere.is_empty()
     with pytest.raises(StorageUnavailable):
-        escrow.keep(COMMIT)
+        elsewhere.keep(COMMIT)
+
+
+def test_what_became_a_dead_letter_still_waits(sqs: "SQSClient", escrow: SqsEscrow) -> None:
+    dead_letters = SqsEscrow(sqs, sqs.create_queue(QueueName=f"escrow{next(_queues)}")["QueueUrl"])
+    both = SqsEscrow(sqs, escrow._url, dead_letters._url)
+    assert both.is_empty()
+    dead_letters.keep(COMMIT)
+    assert escrow.is_empty()
+    assert not both.is_empty()
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from consentry.aws.pending import DynamoSessions
 from consentry.model import Completion, Flow, FlowStatus, Session
 from consentry.ports import Sessions, StorageUnavailable
-from tests.support.fixtures import dynamodb, tables, tables_of_module
+from tests.support.fixtures import tables, tables_of_module
 from tests.support.tables import TableClient, ignore, items, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["dynamodb", "tables", "tables_of_module"]
+__all__ = ["tables", "tables_of_module"]
 
 NOW = 1_800_000_000
 SESSION = Session(

@@ -1,13 +1,11 @@
-"""Integrations, their secrets, the queue and the engine as others reach it, on moto in this process."""
+"""Integrations, their secrets, the queue and the engine as others reach it, on two emulators of AWS."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from consentry.aws.dynamodb import to_item
 from consentry.aws.registry import (
@@ -20,7 +18,7 @@ from consentry.aws.registry import (
 from consentry.errors import Misconfigured
 from consentry.model import ConnectionKey, Integration
 from consentry.ports import RefreshHint, StorageUnavailable
-from tests.support.tables import AWS_ENVIRONMENT, REGION, TableClient, create_tables, unavailable
+from tests.support.tables import TableClient, create_tables, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,30 +27,6 @@ if TYPE_CHECKING:
 
 KEY = ConnectionKey("acme", "crm", "second")
 PREFIX = "consentry/test/integrations/"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _aws() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in AWS_ENVIRONMENT.items():
-            environment.setenv(name, value)
-        with mock_aws():
-            yield
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> "DynamoDBClient":
-    return boto3.client("dynamodb", region_name=REGION)
-
-
-@pytest.fixture(scope="module")
-def secretsmanager() -> "SecretsManagerClient":
-    return boto3.client("secretsmanager", region_name=REGION)
-
-
-@pytest.fixture(scope="module")
-def sqs() -> "SQSClient":
-    return boto3.client("sqs", region_name=REGION)
 
 
 class Broken:
@@ -194,7 +168,7 @@ def test_the_mac_key_is_read_whole(secretsmanager: "SecretsManagerClient") -> No
 def test_hints_are_sent_as_small_messages_and_those_accepted_are_told(sqs: "SQSClient") -> None:
     url = sqs.create_queue(QueueName="hints")["QueueUrl"]
     hints = [RefreshHint(KEY, n) for n in range(1, 11)]
-    assert list(SqsRefreshQueue(sqs, url).send(hints)) == hints
+    assert list(SqsRefreshQueue(sqs, url).send([(hint, 0) for hint in hints])) == hints
     bodies = [
         json.loads(message["Body"])
         for _ in range(3)
@@ -213,7 +187,7 @@ def test_hints_that_the_queue_did_not_accept_are_not_told() -> None:
 
     queue = SqsRefreshQueue(Choosy(), "url")  # type: ignore[arg-type]  # one operation of the client is enough
     hints = [RefreshHint(KEY, n) for n in (1, 2, 3)]
-    assert list(queue.send(hints)) == [hints[2], hints[0]]
+    assert list(queue.send([(hint, 0) for hint in hints])) == [hints[2], hints[0]]
 
 
 def test_a_refresh_is_asked_for_without_waiting() -> None:
@@ -237,7 +211,7 @@ def test_a_refresh_is_asked_for_without_waiting() -> None:
         lambda client: DynamoIntegrations(client, "t").integration("crm"),
         lambda client: SecretsManagerSecrets(client, PREFIX).client_secrets("crm"),
         lambda client: read_mac_key(client, "mac"),
-        lambda client: SqsRefreshQueue(client, "url").send([RefreshHint(KEY, 1)]),
+        lambda client: SqsRefreshQueue(client, "url").send([(RefreshHint(KEY, 1), 0)]),
         lambda client: LambdaRefreshRequests(client, "refresh").request(KEY, 1),
     ],
 )
@@ -258,3 +232,55 @@ def test_listing_a_table_that_is_not_there_is_trouble(dynamodb: "DynamoDBClient"
     with pytest.raises(StorageUnavailable) as raised:
         DynamoIntegrations(dynamodb, "nothing").integrations()
     assert raised.value.detail == "list integrations: ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(("value", "rate"), [(7, 7), (1, 1), (10**30, 10**30)])
+def test_a_rate_is_a_number_of_refreshes_a_minute(dynamodb: "DynamoDBClient", value: int, rate: int) -> None:
+    table = create_tables(dynamodb, f"rate-{value}")["IntegrationsTable"]
+    row: dict[str, object] = {"integration": "crm", "provider": "crm", "refreshes_per_minute": value}
+    dynamodb.put_item(TableName=table, Item=to_item(row))
+    found = DynamoIntegrations(dynamodb, table).integration("crm")
+    assert found is not None
+    assert found.refreshes_per_minute == rate
+
+
+@pytest.mark.parametrize("value", [0, -3, "10", "", True, ["10"]])
+def test_a_rate_that_is_none_is_named_and_the_provider_stays_known(dynamodb: "DynamoDBClient", value: object) -> None:
+    table = create_tables(dynamodb, f"odd-rate-{type(value).__name__}-{len(str(value))}")["IntegrationsTable"]
+    row = {"integration": "crm", "provider": "crm", "refreshes_per_minute": value}
+    dynamodb.put_item(TableName=table, Item=to_item(row))
+    (found,) = DynamoIntegrations(dynamodb, table).integrations()
+    assert "refreshes_per_minute must be a number (N) of at least 1" in found.problem
+    assert (found.provider, found.refreshes_per_minute) == ("crm", None)
+
+
+def test_how_integrations_are_doing_is_no_integration(dynamodb: "DynamoDBClient") -> None:
+    table = create_tables(dynamodb, "beside")["IntegrationsTable"]
+    for item in ({"integration": "crm", "provider": "crm"}, {"integration": "crm#health", "opened": 3}):
+        dynamodb.put_item(TableName=table, Item=to_item(item))
+    assert [each.id for each in DynamoIntegrations(dynamodb, table).integrations()] == ["crm"]
+
+
+def test_hints_are_sent_with_their_delays() -> None:
+    given: list[dict[str, Any]] = []
+
+    class Queue:
+        def send_message_batch(self, **named: Any) -> dict[str, object]:  # noqa: ANN401 - as boto3 takes it
+            given.extend(named["Entries"])
+            return {"Successful": [{"Id": entry["Id"]} for entry in named["Entries"]]}
+
+    queue = SqsRefreshQueue(Queue(), "url")  # type: ignore[arg-type]  # one operation of the client is enough
+    hints = [(RefreshHint(KEY, n), delay) for n, delay in ((1, 0), (2, 59))]
+    assert list(queue.send(hints)) == [hint for hint, _ in hints]
+    assert [entry["DelaySeconds"] for entry in given] == [0, 59]
+
+
+def test_a_delayed_hint_arrives_later(sqs: "SQSClient") -> None:
+    url = sqs.create_queue(QueueName="delayed")["QueueUrl"]
+    SqsRefreshQueue(sqs, url).send([(RefreshHint(KEY, 1), 0), (RefreshHint(KEY, 2), 900)])
+    arrived = [
+        json.loads(message["Body"])["gen"]
+        for _ in range(2)
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    ]
+    assert arrived == [1]

@@ -41,9 +41,15 @@ ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL"},
     "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS,
     "ManageFunction": FLOW | ENGINE | RETURN | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_REFRESH_FUNCTION"},
-    "RefreshDispatchFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_REFRESH_QUEUE"},
-    "RefreshFunction": ENGINE - {"CONSENTRY_INTEGRATIONS_TABLE"} | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE"},
+    "RefreshDispatchFunction": {
+        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_REFRESH_QUEUE", *PROVIDERS,
+    },
+    "RefreshFunction": ENGINE | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE", "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE"},
     "EscrowFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ESCROW_QUEUE"},
+    "MaintainFunction": {
+        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ESCROW_QUEUE", "CONSENTRY_EPOCH",
+        "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE", *PROVIDERS,
+    },
     "TicketsFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION", "HUBSPOT_API_BASE",
     },
@@ -90,6 +96,7 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "RefreshDispatchFunction": 50,
         "RefreshFunction": FUNCTION,
         "EscrowFunction": 30,
+        "MaintainFunction": 55,
         "TicketsFunction": 29,
     }
     assert properties(template, "RefreshQueue")["VisibilityTimeout"] == 6 * timeouts["RefreshFunction"]
@@ -136,7 +143,13 @@ def test_what_waits_in_escrow_stays_for_a_day_and_then_raises_the_alarm(template
     assert queue["MessageRetentionPeriod"] == 14 * 86_400
     assert properties(template, "EscrowFunctionKept")["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     alarm = properties(template, "EscrowAlarm")
-    assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowQueue", "QueueName"]}
+    watched = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    assert [each["MetricName"].removeprefix("ApproximateNumberOfMessages") for each in watched] == [
+        "Visible",
+        "NotVisible",
+    ]
+    queues = [each["Dimensions"][0]["Value"] for each in watched]
+    assert queues == [{"Fn::GetAtt": ["EscrowQueue", "QueueName"]}] * 2
     last = properties(template, "EscrowDeadLetterAlarm")
     assert last["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowDeadLetterQueue", "QueueName"]}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consentry.aws.maintenance import READ_ATTRIBUTES
 from tests.infrastructure.findings import key_uses, keys_used_without_a_field, managed_policies, wide_statements
 from tests.infrastructure.transformed import (
     Template,
@@ -23,6 +24,8 @@ FUNCTIONS = (
     "ManageFunction",
     "RefreshDispatchFunction",
     "RefreshFunction",
+    "EscrowFunction",
+    "MaintainFunction",
     "TicketsFunction",
 )
 DECRYPT, NEW_KEY = "kms:Decrypt", "kms:GenerateDataKey"
@@ -77,6 +80,8 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
         "ManageFunction": {OPEN_FLOW, SEAL_GRANT, SEAL_ACCESS_TOKEN, OPEN_ACCESS_TOKEN},
         "RefreshDispatchFunction": set(),
         "RefreshFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
+        "EscrowFunction": set(),
+        "MaintainFunction": set(),
         "TicketsFunction": {OPEN_ACCESS_TOKEN},
     }
 
@@ -119,7 +124,33 @@ def test_only_functions_that_redeem_or_refresh_read_client_secrets(template: Tem
 
 def test_no_function_deletes_or_replaces_a_connection(template: Template) -> None:
     written = {action for function in FUNCTIONS for action in actions_on(template, function, "ConnectionsTable")}
-    assert written == {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+    assert written == {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:UpdateItem"}
+
+
+def test_maintenance_goes_through_all_connections_and_touches_no_token(template: Template) -> None:
+    conditions = [
+        statement(template, "MaintainFunction", action)["Condition"]
+        for action in ("dynamodb:Scan", "dynamodb:UpdateItem")
+    ]
+    read, written = (set(each["ForAllValues:StringEquals"]["dynamodb:Attributes"]) for each in conditions)
+    assert read == set(READ_ATTRIBUTES)
+    assert "access_token" not in read
+    assert not {"access_token", "grant"} & written
+    assert actions_on(template, "MaintainFunction", "ConnectionsTable") == {"dynamodb:Scan", "dynamodb:UpdateItem"}
+
+
+@pytest.mark.parametrize("function", ["RefreshFunction", "RefreshDispatchFunction", "MaintainFunction"])
+def test_whoever_counts_failures_can_touch_no_registration(template: Template, function: str) -> None:
+    writing = [
+        each
+        for name, each in role_statements(template)
+        if name == role_of(template, function)
+        and "IntegrationsTable" in json.dumps(each["Resource"])
+        and "dynamodb:UpdateItem" in listed(each["Action"])
+    ]
+    assert [each["Condition"] for each in writing] == [
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "*#health"}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    ]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

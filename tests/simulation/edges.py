@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -22,6 +23,7 @@ from tests.support.dynamo import MemoryDynamo
 # Kept apart from the engine's own constant: a weakened engine does not weaken the world.
 SETTLE: float = float(_SETTLE)
 _FOREVER = 1e9
+_GOOD = Fate.GOOD
 
 
 class World(Protocol):
@@ -38,23 +40,38 @@ class World(Protocol):
     def tell_repeat(self, worker: Worker, operation: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class Edge:
     """One worker's way to the outside."""
 
     world: World
     worker: Worker
 
-    def call[T](self, port: str, name: str, act: Callable[[], T], error: Callable[[], Exception]) -> T:
+    def call[T](self, port: str, name: str, act: Callable[[], T], error: Callable[[str], Exception]) -> T:
         """Make one call of a port: it takes effect once, twice or not at all, and answers, fails or never returns."""
         world, worker = self.world, self.worker
-        fate = world.chaos.fate(port, worker.timeline.now)
-        worker.wait(world.chaos.latency(port))
-        if fate is not Fate.GOOD:
-            worker.timeline.note(f"{port}.{name}: {fate}")
-            self._before(fate, error)
-        else:
-            worker.timeline.note(f"{port}.{name}")
+        chaos, timeline = world.chaos, worker.timeline
+        fate = chaos.fate(port, timeline.now)
+        worker.wait(chaos.latency(port))
+        if fate is _GOOD:
+            timeline.note(f"{port}.{name}")
+            try:
+                return act()
+            finally:
+                worker.wait(chaos.latency(port))
+        timeline.note(f"{port}.{name}: {fate}")
+        return self._ill_fated(fate, port, name, act, error)
+
+    def _ill_fated[T](
+        self, fate: Fate, port: str, name: str, act: Callable[[], T], error: Callable[[str], Exception]
+    ) -> T:
+        world, worker = self.world, self.worker
+        if fate is Fate.DIE_BEFORE:
+            worker.die("died before it")
+        if fate is Fate.HANG:
+            worker.wait(_FOREVER)
+        if fate is Fate.REFUSED:
+            raise error(name)
         try:
             answer = act()
             if fate is Fate.REPEATED:
@@ -66,19 +83,11 @@ class Edge:
             worker.die("died after it")
         if fate is Fate.LOST:
             world.tell_repeat(worker, name)
-            raise error()
+            raise error(name)
         return answer
 
-    def _before(self, fate: Fate, error: Callable[[], Exception]) -> None:
-        if fate is Fate.DIE_BEFORE:
-            self.worker.die("died before it")
-        if fate is Fate.HANG:
-            self.worker.wait(_FOREVER)
-        if fate is Fate.REFUSED:
-            raise error()
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class WorkerClock:
     """`ports.Clock`: as wrong as the worker's clock is; what is left of the invocation is never wrong."""
 
@@ -117,37 +126,41 @@ def _unavailable(what: str) -> StorageUnavailable:
     return StorageUnavailable("simulated outage", detail=what)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class WorkerDynamo:
     """A DynamoDB client for one worker."""
 
     edge: Edge
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        act = getattr(self.edge.world.dynamo, operation)
+        return partial(self._call, operation)
 
-        def call(**request: object) -> object:
-            return self.edge.call("dynamo", operation, lambda: act(**request), lambda: _client_error(operation))
+    def get_item(self, **request: object) -> object:
+        return self._call("get_item", **request)
 
-        return call
+    def update_item(self, **request: object) -> object:
+        return self._call("update_item", **request)
+
+    def _call(self, operation: str, **request: object) -> object:
+        edge = self.edge
+        act = partial(getattr(edge.world.dynamo, operation), **request)
+        return edge.call("dynamo", operation, act, _client_error)
 
     def get_paginator(self, operation: str) -> "_Pages":
         return _Pages(self.edge, operation)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class _Pages:
     edge: Edge
     operation: str
 
     def paginate(self, **request: object) -> Iterator[Mapping[str, Any]]:
         pages = self.edge.world.dynamo.get_paginator(self.operation)
-        yield from self.edge.call(
-            "dynamo", self.operation, lambda: list(pages.paginate(**request)), lambda: _client_error(self.operation)
-        )
+        yield from self.edge.call("dynamo", self.operation, lambda: list(pages.paginate(**request)), _client_error)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class WorkerSqs:
     """An SQS client for one worker."""
 
@@ -155,11 +168,8 @@ class WorkerSqs:
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         act = getattr(self.edge.world.queues, operation)
-
-        def call(**request: object) -> object:
-            return self.edge.call("queue", operation, lambda: act(**request), lambda: _client_error(operation))
-
-        return call
+        edge = self.edge
+        return lambda **request: edge.call("queue", operation, lambda: act(**request), _client_error)
 
 
 def sealed(context: Mapping[str, str], plaintext: str) -> bytes:
@@ -170,7 +180,7 @@ def opened(ciphertext: bytes) -> str:
     return ciphertext.partition(b"\n")[2].decode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class _Key:
     context: Mapping[str, str]
 
@@ -178,17 +188,17 @@ class _Key:
         return sealed(self.context, plaintext.reveal())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class WorkerEnvelopes:
     """`ports.Envelopes` without encryption: a ciphertext says whose it is, and opens for nobody else."""
 
     edge: Edge
 
     def sealing_key(self, context: Mapping[str, str]) -> _Key:
-        return self.edge.call("kms", "data key", lambda: _Key(context), lambda: _unavailable("data key"))
+        return self.edge.call("kms", "data key", lambda: _Key(context), _unavailable)
 
     def open(self, ciphertext: bytes, context: Mapping[str, str]) -> Secret:
-        return self.edge.call("kms", "open", lambda: _opened(ciphertext, context), lambda: _unavailable("open"))
+        return self.edge.call("kms", "open", lambda: _opened(ciphertext, context), _unavailable)
 
 
 def _opened(ciphertext: bytes, context: Mapping[str, str]) -> Secret:
@@ -198,7 +208,7 @@ def _opened(ciphertext: bytes, context: Mapping[str, str]) -> Secret:
     return Secret(plaintext)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class WorkerSecrets:
     """`ports.ClientSecrets`: one secret for all, and one from before its rotation."""
 
@@ -212,10 +222,10 @@ class WorkerSecrets:
 
     def _secrets(self, what: str, value: str) -> Mapping[str, Secret]:
         secrets = {"client_secret": Secret(value)}
-        return self.edge.call("secrets", what, lambda: secrets, lambda: _unavailable("secrets"))
+        return self.edge.call("secrets", what, lambda: secrets, lambda _what: _unavailable("secrets"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every invocation
 class WorkerProvider:
     """`ports.TokenEndpointClient`: the request goes its own way, whatever becomes of its sender."""
 
@@ -278,9 +288,12 @@ _NEVER_ANSWERED = frozenset({Answer.NEVER_ARRIVES, Answer.SILENT, Answer.LATE})
 
 def _meant(fate: Fate, answer: Answer) -> Answer:
     """Translate a port's fate into what the network and the server do."""
-    return {
-        Fate.REFUSED: Answer.UNREACHABLE,
-        Fate.LOST: Answer.SILENT,
-        Fate.REPEATED: Answer.CLOSED_AFTER,
-        Fate.HANG: Answer.LATE,
-    }.get(fate, answer)
+    return _MEANT.get(fate, answer)
+
+
+_MEANT = {
+    Fate.REFUSED: Answer.UNREACHABLE,
+    Fate.LOST: Answer.SILENT,
+    Fate.REPEATED: Answer.CLOSED_AFTER,
+    Fate.HANG: Answer.LATE,
+}

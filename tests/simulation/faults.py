@@ -74,6 +74,7 @@ class Window:
 
 
 NEVER: Final = Window(0, 0)
+_GOOD: Final = Fate.GOOD
 
 
 @dataclass(slots=True)
@@ -113,21 +114,23 @@ class RandomChaos:
         self.calm = False
         self.counts: Counter[str] = Counter()
         self._random = random
+        self._draw = random.random
         self.weather = weather
 
     def fate(self, port: str, now: float) -> Fate:
+        weather = self.weather
         if self.calm:
-            return Fate.GOOD
-        if self.weather.outages.get(port, NEVER).holds(now):
+            return _GOOD
+        if port in weather.outages and weather.outages[port].holds(now):
             self.counts[f"{port} outage"] += 1
             return Fate.REFUSED
-        chance = self._random.random()
-        if chance < self.weather.error:
+        chance = self._draw()
+        if chance >= weather.error + weather.death:
+            return _GOOD
+        if chance < weather.error:
             fate = self._random.choice(ERRORS)
-        elif chance < self.weather.error + self.weather.death:
-            fate = self._random.choice((Fate.DIE_BEFORE, Fate.DIE_AFTER, Fate.HANG))
         else:
-            return Fate.GOOD
+            fate = self._random.choice((Fate.DIE_BEFORE, Fate.DIE_AFTER, Fate.HANG))
         self.counts[fate.value] += 1
         return fate
 
@@ -144,7 +147,7 @@ class RandomChaos:
         return answer
 
     def latency(self, port: str) -> float:
-        chance = self._random.random()
+        chance = self._draw()
         if chance < self.weather.pause and not self.calm:
             self.counts["pause"] += 1
             return self._random.choice(_PAUSES) * (0.5 + self._random.random())
@@ -155,4 +158,4 @@ class RandomChaos:
         return 0.05 + chance if chance < 0.8 or self.calm else 24 * self._random.random()
 
     def share(self) -> float:
-        return self._random.random()
+        return self._draw()

@@ -8,16 +8,17 @@ from random import Random
 from typing import Final
 
 from consentry.model import ConnectionKey, Status
+from consentry.refresh.health import Limits
 from tests.simulation.authority import Post
 from tests.simulation.faults import RandomChaos, Weather, Window, weather
 from tests.simulation.timeline import Stopped
 from tests.simulation.watch import credential_of, text, whole
-from tests.simulation.world import KINDS, World
+from tests.simulation.world import KINDS, TOUCHY, World
 
 _TICK: Final = 60.0
 _ABSENT: Final = ConnectionKey("nobody", "app")
 _OTHER_EPOCH: Final = 2
-_PATIENCE: Final = 4 * 3600.0
+_PATIENCE: Final = 6 * 3600.0
 _LAST_MESSAGES: Final = 7 * 270.0
 
 
@@ -37,6 +38,7 @@ class Options:
     impatience: float = 0.2
     misfortune: float = 0.03
     interference: float = 0.02
+    limits: Limits = TOUCHY
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +71,15 @@ def run(seed: int, options: Options | None = None) -> Report:
     schedule = Schedule(seed, random, options or Options())
     with schedule.world.observed():
         schedule.play()
-    return schedule.report()
+    report = schedule.report()
+    _take_apart(schedule.world)
+    return report
+
+
+def _take_apart(world: World) -> None:
+    """End what refers to each other: what is not part of a circle goes at once, without a search for garbage."""
+    for part in (world.watch, world.authority, world):
+        vars(part).clear()
 
 
 class Schedule:
@@ -83,6 +93,9 @@ class Schedule:
         self._span = self._lifetime * random.choice(options.lives)
         self._chaos = RandomChaos(random, Weather())
         self.world = World(self._chaos)
+        self.world.limits = random.choice((self.world.limits, options.limits))
+        self.world.rates = random.choice(({}, {}, {"app": 1}, {"app": 3}))
+        self.world.remembered = random.choice((None, {}))
         start = self.world.timeline.now
         self._chaos.weather = options.weather(random, start, self._span)
         connections = min(options.most_connections, random.choice((1, 1, 1, 2, 2, 3)))
@@ -129,15 +142,19 @@ class Schedule:
         if self._calm_since:
             self._at_rest = all(map(self._rests, self._kinds))
             chance = 1.0
-        if chance < 0.4 or not any(map(self._is_due, self._kinds)):
+        if chance < 0.4 or not self._any_is_due():
             return
         world.tick()
         if chance < 0.5:
             world.tick()
 
-    def _is_due(self, key: ConnectionKey) -> bool:
-        row, now = self.world.rows[key], self.world.timeline.now
-        return 0 < whole(row, "due_at") <= now + 5 and whole(row, "enqueued_until") < now + 5
+    def _any_is_due(self) -> bool:
+        soon = self.world.timeline.now + 5
+        for key in self._kinds:
+            row = self.world.rows[key]
+            if 0 < whole(row, "due_at") <= soon and whole(row, "enqueued_until") < soon:
+                return True
+        return False
 
     def _rests(self, key: ConnectionKey) -> bool:
         """Whether it is flagged, or was refreshed since all faults ended and nothing is under way."""

@@ -12,7 +12,7 @@ COMMIT = -1
 
 
 def test_a_refresh_makes_few_calls_and_the_commit_follows_the_request_at_once() -> None:
-    assert happy("strict") == ("dynamo", "kms", "kms", "kms", "secrets", "dynamo", "provider", "dynamo")
+    assert happy("strict") == ("dynamo", "dynamo", "kms", "kms", "kms", "secrets", "dynamo", "provider", "dynamo")
 
 
 @pytest.mark.parametrize("kind", ["grace", "none", "remint"])

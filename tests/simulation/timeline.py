@@ -31,10 +31,14 @@ class Timeline:
         self.workers: list[Worker] = []
         self._events: list[tuple[float, int, Action]] = []
         self._planned = 0
+        self._lanes: list[greenlet] = []  # a new greenlet costs as much as ten switches
 
-    @property
-    def next_at(self) -> float:
-        return self._events[0][0] if self._events else float("inf")
+    def passes(self, until: float) -> bool:
+        """Let time pass if nothing is planned up to then."""
+        free = not self._events or self._events[0][0] > until
+        if free:
+            self.now = until
+        return free
 
     def at(self, when: float, action: Action) -> None:
         self._planned += 1
@@ -43,18 +47,40 @@ class Timeline:
     def note(self, what: str) -> None:
         self.trace.append((self.now, self.running.name if self.running else "", what))
 
-    def run(self, until: float, *, enough: Callable[[], bool] = lambda: False) -> None:
+    def run(self, until: float, *, enough: Callable[[], bool] | None = None) -> None:
         """Let events happen up to a time, or until it is enough."""
-        while self._events and self._events[0][0] <= until and not enough():
-            self.now, _, action = heappop(self._events)
+        events = self._events
+        while events and events[0][0] <= until:
+            if enough and enough():
+                return
+            self.now, _, action = heappop(events)
             action()
-        if not enough():
+        if not (enough and enough()):
             self.now = max(self.now, until)
 
+    def lane(self) -> greenlet:
+        """Return a greenlet that takes a worker to run: one that has ended its last, or a new one."""
+        if self._lanes:
+            return self._lanes.pop()
+        return greenlet(self._one_after_another)
+
+    def _one_after_another(self, worker: "Worker") -> None:
+        lane = getcurrent()
+        while True:
+            worker.live()
+            self._lanes.append(lane)
+            worker = lane.parent.switch()
+
     def close(self) -> None:
-        """End what is still suspended."""
+        """End what is still suspended, and let go of all that refers back to this."""
         for worker in self.workers:
             worker.discard()
+            worker.on_end.clear()
+        for lane in self._lanes:
+            lane.throw()
+        self._lanes.clear()
+        self._events.clear()
+        self.workers.clear()
 
 
 class Worker:
@@ -68,21 +94,20 @@ class Worker:
         self.over = False
         self.on_end: list[Callable[[bool], None]] = []
         self._body = body
-        self._greenlet = greenlet(self._live)
+        self._lane: greenlet | None = None
         timeline.workers.append(self)
         timeline.at(timeline.now, self._resume)
 
     def wait(self, seconds: float) -> None:
         """Yield to whatever happens meanwhile; die if this is where the invocation's time ends."""
-        timeline = self.timeline
-        wake = min(timeline.now + seconds, self.killed_at)
-        if timeline.next_at > wake:
-            timeline.now = wake
-        else:
+        timeline, killed_at = self.timeline, self.killed_at
+        wake = min(timeline.now + seconds, killed_at)
+        if not timeline.passes(wake):
+            assert self._lane
             timeline.at(wake, self._resume)
             timeline.running = None
-            self._greenlet.parent.switch()
-        if wake >= self.killed_at:
+            self._lane.parent.switch()
+        if wake >= killed_at:
             self.die("killed: out of time")
 
     def die(self, why: str) -> None:
@@ -91,18 +116,25 @@ class Worker:
 
     def discard(self) -> None:
         """Unwind a suspended worker without letting it do anything more."""
-        if self._greenlet and not self._greenlet.dead:
-            self._greenlet.parent = getcurrent()
+        if self._lane and not self._lane.dead:
+            self._lane.parent = getcurrent()
             self.over = True
-            self._greenlet.throw(Died("discarded"))
+            self._lane.throw(Died("discarded"))
 
     def _resume(self) -> None:
-        if not self._greenlet.dead:
-            self.timeline.running = self
-            self._greenlet.switch()
-            self.timeline.running = None
+        if self.over:
+            return
+        timeline = self.timeline
+        timeline.running = self
+        if self._lane is None:
+            self._lane = timeline.lane()
+            self._lane.switch(self)
+        else:
+            self._lane.switch()
+        timeline.running = None
 
-    def _live(self) -> None:
+    def live(self) -> None:
+        """Run to the end, on the lane."""
         survived = False
         try:
             self._body(self)
@@ -113,3 +145,4 @@ class Worker:
             self.over = True
             for told in self.on_end:
                 told(survived)
+        self._lane = None

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from consentry.model import Cause, ConnectionKey, Status, skew_seconds
@@ -15,6 +16,7 @@ from tests.support.expressions import Item
 
 ATTEMPTS_AN_HOUR: Final = 90
 _HOUR: Final = 3600
+_ACTIVE: Final = Status.ACTIVE.value
 _READERS_SKEW: Final = 5
 _BEFORE_ITS_END: Final = 150
 _LATEST_LOOK: Final = 3 * _HOUR
@@ -34,11 +36,21 @@ class Case:
 
 
 def whole(item: Item, name: str, default: int = 0) -> int:
-    return int(item[name]["N"]) if name in item else default
+    value = item.get(name)
+    return int(value["N"]) if value else default
 
 
 def text(item: Item, name: str) -> str:
-    return str(item[name]["S"]) if name in item else ""
+    value = item.get(name)
+    return str(value["S"]) if value else ""
+
+
+def key_of(item: Item) -> ConnectionKey:
+    return key_from(item["tenant"]["S"], item["connection"]["S"])
+
+
+# Looked up thirty times for each refresh, and there are few.
+key_from = cache(ConnectionKey.from_sort_key)
 
 
 def credential_of(item: Item) -> str:
@@ -99,28 +111,30 @@ class Watch:
         worker = self._timeline.running
         if worker is None:
             return
-        case = self.cases[worker]
-        self.require(after is not None, "a record disappeared")
-        assert after is not None
-        key = ConnectionKey.from_sort_key(after["tenant"]["S"], after["connection"]["S"])
+        if after is None:
+            self.require(False, "a record disappeared")
+            return
+        case, before = self.cases[worker], before or {}
+        key = key_of(after)
         self.require(key in case.keys, "I-09: somebody else's record was written", key)
-        self._lineage(case, key, before or {}, after)
+        self._lineage(case, key, before, after)
         if case.kind == "dispatch":
-            changed = {name for name in {*after, *(before or {})} if (before or {}).get(name) != after.get(name)}
+            changed = {name for name in {*after, *before} if before.get(name) != after.get(name)}
             self.require(changed <= {"enqueued_until"}, "I-09: the dispatcher changed", sorted(changed))
-        if text(after, "status") == Status.ACTIVE:
+        if text(after, "status") == _ACTIVE:
             look = whole(after, "due_at")
             self.require(0 < look < self._timeline.now + _LATEST_LOOK, "I-14: active, and never due", key)
-        elif before and text(before, "status") == Status.ACTIVE:
+        elif text(before, "status") == _ACTIVE:
             self._flagged(case, key, after)
-        self._doubt(case, key, before or {}, after)
+        self._doubt(case, key, before, after)
 
     def _lineage(self, case: Case, key: ConnectionKey, before: Item, after: Item) -> None:
         old, new = whole(before, "gen"), whole(after, "gen")
         self.require(new - old in {0, 1}, "I-04: generations", f"{old} to {new}")
         if new == old:
-            same = all(before.get(name) == after.get(name) for name in _TOKENS)
-            self.require(same, "I-04: tokens changed within a generation of", key)
+            for name in _TOKENS:
+                if before.get(name) != after.get(name):
+                    self.require(False, "I-04: tokens changed within a generation of", key)
             return
         issued = self._authority.issued.get(opened(after["access_token"]["B"]))
         self.require(issued is not None, "I-04: a token that nobody issued", key)
@@ -206,7 +220,7 @@ class Watch:
     def settled(self, key: ConnectionKey) -> None:
         """Every fault is over: the record holds what the provider honours, or says exactly why not."""
         row, now = self._rows()[key], self._timeline.now
-        if text(row, "status") != Status.ACTIVE:
+        if text(row, "status") != _ACTIVE:
             return
         credential = credential_of(row)
         self.require("pend_gen" not in row and "lease_owner" not in row, "I-14: at rest, and still in doubt", key)

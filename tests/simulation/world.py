@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Final, Self, cast
 
 from consentry import log
-from consentry.aws import connections, dynamodb, escrow
+from consentry.aws import connections, dynamodb, escrow, health
 from consentry.aws.connections import DynamoConnections
 from consentry.aws.escrow import SqsEscrow
+from consentry.aws.health import DynamoHealth
 from consentry.aws.registry import SqsRefreshQueue
 from consentry.connect.store import Arrival, StoreTokens
 from consentry.errors import ConsentryError
@@ -19,6 +20,8 @@ from consentry.oauth.provider import Provider, RefreshBehaviour, Rotation
 from consentry.oauth.wire import TokenGrant
 from consentry.refresh.dispatch import Dispatch
 from consentry.refresh.engine import RefreshConnection
+from consentry.refresh.guard import Guard
+from consentry.refresh.health import Health, Limits
 from consentry.web import work as functions
 from tests.simulation import wire
 from tests.simulation.authority import Authority, Post
@@ -36,7 +39,7 @@ from tests.simulation.edges import (
 from tests.simulation.faults import Chaos
 from tests.simulation.queue import Message, SimulatedQueues
 from tests.simulation.timeline import Timeline, Worker
-from tests.simulation.watch import Case, Watch
+from tests.simulation.watch import Case, Watch, key_from, key_of
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.dynamo import MemoryDynamo
 from tests.support.expressions import Item
@@ -48,8 +51,10 @@ HINTS: Final = "refresh-queue"
 ESCROW: Final = "escrow-queue"
 SHARDS: Final = 2  # fewer than the real ones: a few connections do not fill more
 TABLE: Final = "connections"
+INTEGRATIONS: Final = "integrations"
 EPOCH: Final = 1
 SKEW: Final = 5.0
+_CONVERTING: Final = (dynamodb, connections, escrow, health)  # who converts items, each by a name of its own
 _SCHEMA: Final = {
     "TableName": TABLE,
     "KeySchema": [
@@ -84,6 +89,14 @@ KINDS: Final = {
 }
 
 
+_REGISTRATIONS: Final = {
+    "TableName": INTEGRATIONS,
+    "KeySchema": [{"AttributeName": "integration", "KeyType": "HASH"}],
+}
+# Integrations here have three connections at most: less must be enough to open a breaker, or to hold.
+TOUCHY: Final = Limits(least_failures=2, least_gone=1, gone_share=0, hold_seconds=1800)
+
+
 class _InTurn:
     """What the worker takes for a thread pool: a batch of one needs no threads."""
 
@@ -98,7 +111,7 @@ class _InTurn:
         return [act(one) for one in each]
 
 
-def _uncounted(_metric: str, **_given: object) -> None:
+def _uncounted(_metric: object, **_given: object) -> None:
     return
 
 
@@ -115,6 +128,10 @@ class World:
         self.authority.told_of_reuse = self.watch.reused
         self.dynamo = MemoryDynamo(self._written)
         self.dynamo.create_table(**_SCHEMA)
+        self.dynamo.create_table(**_REGISTRATIONS)
+        self.limits = Limits()
+        self.rates: Mapping[str, int] = {}
+        self.remembered: dict[str, tuple[int, Health]] | None = None
         deliver = {HINTS: (self._deliver_hint, 270.0), ESCROW: (self._deliver_escrow, 180.0)}
         self.queues = SimulatedQueues(self.timeline, chaos, deliver)
         self.kinds: dict[ConnectionKey, str] = {}
@@ -129,12 +146,16 @@ class World:
         places: tuple[tuple[Any, str, object], ...] = (
             (log, "record", self._logged),
             (log, "count", _uncounted),
+            (log, "heartbeat", _uncounted),
             (functions, "ThreadPoolExecutor", _InTurn),
             (connections, "SHARDS", SHARDS),
             (dynamodb, "_to_dynamodb", wire.to_dynamodb),
             (dynamodb, "_from_dynamodb", wire.from_dynamodb),
+            (ConnectionKey, "from_sort_key", key_from),
+            *((module, "to_item", wire.to_item) for module in _CONVERTING),
+            *((module, "from_item", wire.from_item) for module in _CONVERTING),
         )
-        before = [getattr(place, name) for place, name, _ in places]
+        before = [vars(place)[name] for place, name, _ in places]
         for place, name, stand_in in places:
             setattr(place, name, stand_in)
         try:
@@ -153,9 +174,10 @@ class World:
             self.watch.require(False, "an unforeseen error", fields)
 
     def _written(self, table: str, before: Item | None, after: Item | None) -> None:
+        if table == INTEGRATIONS:
+            return
         if after:
-            key = ConnectionKey.from_sort_key(after["tenant"]["S"], after["connection"]["S"])
-            self.rows[key] = after
+            self.rows[key_of(after)] = after
         self.watch.written(table, before, after)
 
     def tell_post(self, worker: Worker, post: Post) -> None:
@@ -192,7 +214,7 @@ class World:
             "clock": WorkerClock(edge.worker),
             "randomness": self.randomness,
             "connections": self.connections(edge),
-            "integrations": None,
+            "guard": self._guard(edge),
             "catalogue": self.catalogue,
             "secrets": WorkerSecrets(edge),
             "envelopes": WorkerEnvelopes(edge),
@@ -202,6 +224,15 @@ class World:
             "min_refresh_seconds": MIN_REFRESH_SECONDS,
         }
         return RefreshConnection(**cast("Any", {name: ports[name] for name in RefreshConnection.__dataclass_fields__}))
+
+    def health(self, edge: Edge) -> DynamoHealth:
+        return DynamoHealth(cast("Any", WorkerDynamo(edge)), INTEGRATIONS)
+
+    def _guard(self, edge: Edge) -> Guard:
+        """Each worker is a process of its own, or all of them are the same one."""
+        known = {} if self.remembered is None else self.remembered
+        clock, records = WorkerClock(edge.worker), self.health(edge)
+        return Guard(clock=clock, randomness=self.randomness, records=records, limits=self.limits, _known=known)
 
     def invoke(self, key: ConnectionKey, event: Mapping[str, Any], kind: str, *, epoch: int = EPOCH) -> Worker:
         return self.start(
@@ -242,7 +273,12 @@ class World:
         def sweep(edge: Edge) -> None:
             queue = SqsRefreshQueue(cast("Any", WorkerSqs(edge)), HINTS)
             dispatch = Dispatch(
-                clock=WorkerClock(edge.worker), index=self.connections(edge), queue=queue, shards=SHARDS
+                clock=WorkerClock(edge.worker),
+                index=self.connections(edge),
+                queue=queue,
+                rates=self.health(edge),
+                limits=lambda: self.rates,
+                shards=SHARDS,
             )
             try:
                 functions.tick(dispatch)

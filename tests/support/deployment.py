@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from consentry.aws.connections import DynamoConnections
+from consentry.aws.health import DynamoHealth
 from consentry.aws.pending import DynamoSessions
 from consentry.aws.registry import DynamoIntegrations
 from consentry.connect.authorize import Authorize
@@ -126,6 +127,7 @@ class Deployment:
         self.sessions = DynamoSessions(self.dynamo.as_client, tables["PendingTable"])
         self.connections = DynamoConnections(self.dynamo.as_client, tables["ConnectionsTable"])
         self.integrations = DynamoIntegrations(self.dynamo.as_client, tables["IntegrationsTable"])
+        self.health = DynamoHealth(self.dynamo.as_client, tables["IntegrationsTable"])
 
     @property
     def store(self) -> StoreTokens:

@@ -6,6 +6,7 @@ moto to the same facts. Items are replaced on a write, never changed in place.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import ClientError
@@ -29,6 +30,9 @@ class _Index:
     keys: tuple[str, ...]
     shown: frozenset[str] | None = None
 
+    def holds(self, item: Item) -> bool:
+        return all([name in item for name in self.keys])  # noqa: C419 - a list costs less than a generator
+
 
 @dataclass(slots=True)
 class _Table:
@@ -37,7 +41,7 @@ class _Table:
     items: dict[Key, Item] = field(default_factory=dict)
 
     def key_of(self, item: Mapping[str, Mapping[str, Any]]) -> Key:
-        return tuple(str(next(iter(item[name].values()))) for name in self.keys)
+        return tuple([str(value) for name in self.keys for value in item[name].values()])
 
 
 class MemoryDynamo:
@@ -75,8 +79,7 @@ class MemoryDynamo:
 
         def changed(old: Item | None) -> Item:
             new = dict(request["Key"] if old is None else old)
-            for change in update.act:
-                change(old or {}, new, names, values)
+            update.act(old or {}, new, names, values)
             return new
 
         return self._write(request, request["Key"], "UpdateItem", changed, used=update.placeholders)
@@ -95,13 +98,17 @@ class MemoryDynamo:
         old = table.items.get(key)
         if not self._allowed(request, old or {}, operation, used):
             raise _refused(request, old, operation)
-        new = _tried(operation, lambda: change(old))
+        try:
+            new = change(old)
+        except NotAnExpression as error:
+            raise _invalid(operation, str(error)) from error
         if new is None:
             table.items.pop(key, None)
         else:
             table.items[key] = new
         self._written(request["TableName"], old, new)
-        return {"Attributes": dict(old)} if old and request.get("ReturnValues") == "ALL_OLD" else {}
+        shown = {"ALL_OLD": old, "ALL_NEW": new}.get(request.get("ReturnValues", "NONE"))
+        return {"Attributes": dict(shown)} if shown else {}
 
     @staticmethod
     def _allowed(request: Mapping[str, Any], item: Item, operation: str, used: frozenset[str]) -> bool:
@@ -109,7 +116,7 @@ class MemoryDynamo:
         values: Item = request.get("ExpressionAttributeValues", {})
         text = request.get("ConditionExpression")
         compiled = expressions.condition(text) if text else None
-        placeholders = used | compiled.placeholders if compiled else used
+        placeholders = _union(used, compiled.placeholders) if compiled else used
         if placeholders != {*names, *values}:
             raise _invalid(operation, f"placeholders given and used differ: {sorted(placeholders ^ {*names, *values})}")
         return compiled is None or compiled.act(item, names, values)
@@ -124,13 +131,11 @@ class MemoryDynamo:
         names: Names = request.get("ExpressionAttributeNames", _NOTHING)
         values: Item = request.get("ExpressionAttributeValues", {})
         wanted = expressions.condition(request["KeyConditionExpression"]).act
-        found = [
-            (_order(item, (*index.keys[1:], *table.keys)), item)
-            for item in table.items.values()
-            if all(name in item for name in index.keys) and wanted(item, names, values)
-        ]
-        found.sort(key=lambda pair: pair[0], reverse=not request.get("ScanIndexForward", True))
-        return _page(request, [item for _, item in found], table, index.shown)
+        found = [item for item in table.items.values() if wanted(item, names, values) and index.holds(item)]
+        if len(found) > 1:
+            order = (*index.keys[1:], *table.keys)
+            found.sort(key=lambda item: _order(item, order), reverse=not request.get("ScanIndexForward", True))
+        return _page(request, found, table, index.shown)
 
     def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's shape
         table = self._tables[request["TableName"]]
@@ -154,8 +159,9 @@ class _Paginator:
 def _page(
     request: Mapping[str, Any], items: Sequence[Item], table: _Table, shown: frozenset[str] | None
 ) -> dict[str, Any]:
-    keys = [table.key_of(item) for item in items]
-    start = keys.index(table.key_of(request["ExclusiveStartKey"])) + 1 if "ExclusiveStartKey" in request else 0
+    start = 0
+    if "ExclusiveStartKey" in request:
+        start = [table.key_of(item) for item in items].index(table.key_of(request["ExclusiveStartKey"])) + 1
     stop = start + request.get("Limit", _PAGE)
     page = items[start:stop]
     more = {"LastEvaluatedKey": {name: page[-1][name] for name in table.keys}} if stop < len(items) else {}
@@ -163,9 +169,15 @@ def _page(
         names: Names = request.get("ExpressionAttributeNames", _NOTHING)
         kept = expressions.condition(text).act
         page = [item for item in page if kept(item, names, request.get("ExpressionAttributeValues", {}))]
-    if shown is not None:
-        page = [{name: value for name, value in item.items() if name in shown} for item in page]
-    return {"Items": [dict(item) for item in page], "Count": len(page), **more}
+    shown_items = [
+        dict(item) if shown is None else {name: item[name] for name in item if name in shown} for item in page
+    ]
+    return {"Items": shown_items, "Count": len(page), **more}
+
+
+@cache
+def _union(some: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    return some | others
 
 
 def _order(item: Item, names: Sequence[str]) -> tuple[Any, ...]:
@@ -182,13 +194,6 @@ def _index(described: Mapping[str, Any], table_keys: tuple[str, ...]) -> _Index:
     if projection["ProjectionType"] == "ALL":
         return _Index(keys)
     return _Index(keys, frozenset((*keys, *table_keys, *projection.get("NonKeyAttributes", ()))))
-
-
-def _tried[T](operation: str, step: Callable[[], T]) -> T:
-    try:
-        return step()
-    except NotAnExpression as error:
-        raise _invalid(operation, str(error)) from error
 
 
 def _invalid(operation: str, message: str) -> ClientError:

@@ -5,21 +5,23 @@ What Consentry's adapters send, and nothing else: comparisons, IN, BETWEEN, NOT,
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from operator import eq, ge, gt, le, lt, ne
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
-type Item = dict[str, dict[str, Any]]
+type Value = dict[str, Any]
+type Item = dict[str, Value]
 type Names = Mapping[str, str]
-type Operand = Callable[[Item, Names, Item], dict[str, Any] | None]
+type Operand = Callable[[Item, Names, Item], Value | None]
 type Condition = Callable[[Item, Names, Item], bool]
 type Change = Callable[[Item, Item, Names, Item], None]
+type Order = Callable[[Any, Any], bool]
 
 _TOKEN: Final = re.compile(r"\s*(#\w+|:\w+|<>|<=|>=|[()=<>,+-]|\w+)")
-_COMPARISONS: Final = {"=": eq, "<>": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+_ORDERS: Final[Mapping[str, Order]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _CLAUSES: Final = {"SET", "REMOVE", "ADD"}
 
 
@@ -70,6 +72,14 @@ class _Tokens:
             return True
         return False
 
+    def plain_equation(self) -> tuple[str, str] | None:
+        """Take `#name = :value`, by far the most frequent part of all, if that is what comes next."""
+        match self.left:
+            case [name, "=", value, *rest] if name[0] == "#" and value[0] == ":" and rest[:1] not in (["+"], ["-"]):
+                del self.left[:3]
+                return name, value
+        return None
+
     def separated(self) -> Iterator[None]:
         """Once for each part of a list with commas."""
         yield
@@ -90,14 +100,28 @@ def _either(tokens: _Tokens) -> Condition:
     parts = [_both(tokens)]
     while tokens.took("OR"):
         parts.append(_both(tokens))
-    return parts[0] if len(parts) == 1 else lambda item, names, values: any(p(item, names, values) for p in parts)
+    return _joined(parts, decisive=True)
 
 
 def _both(tokens: _Tokens) -> Condition:
     parts = [_negated(tokens)]
     while tokens.took("AND"):
         parts.append(_negated(tokens))
-    return parts[0] if len(parts) == 1 else lambda item, names, values: all(p(item, names, values) for p in parts)
+    return _joined(parts, decisive=False)
+
+
+def _joined(parts: Sequence[Condition], *, decisive: bool) -> Condition:
+    """OR is decided by the first part that holds, AND by the first that does not."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(item: Item, names: Names, values: Item) -> bool:
+        for part in parts:  # a loop costs half of `any` or `all` with a generator
+            if part(item, names, values) is decisive:
+                return decisive
+        return not decisive
+
+    return joined
 
 
 def _negated(tokens: _Tokens) -> Condition:
@@ -122,34 +146,49 @@ def _primary(tokens: _Tokens) -> Condition:
 
 
 def _comparison(tokens: _Tokens) -> Condition:
+    if plain := tokens.plain_equation():
+        attribute, wanted = plain
+        return lambda item, names, values: _equal(item.get(names[attribute]), values[wanted])
     left = _operand(tokens)
-    word = tokens.take(*_COMPARISONS, "IN", "BETWEEN")
+    word = tokens.take("=", "<>", *_ORDERS, "IN", "BETWEEN")
     if word == "IN":
         tokens.take("(")
         among = [_operand(tokens) for _ in tokens.separated()]
         tokens.take(")")
         return lambda item, names, values: any(
-            _holds("=", left(item, names, values), one(item, names, values)) for one in among
+            _equal(left(item, names, values), one(item, names, values)) for one in among
         )
     right = _operand(tokens)
     if word == "BETWEEN":
         tokens.take("AND")
         last = _operand(tokens)
         return lambda item, names, values: (
-            _holds(">=", left(item, names, values), right(item, names, values))
-            and _holds("<=", left(item, names, values), last(item, names, values))
+            _ordered(ge, left(item, names, values), right(item, names, values))
+            and _ordered(le, left(item, names, values), last(item, names, values))
         )
-    return lambda item, names, values: _holds(word, left(item, names, values), right(item, names, values))
+    if word == "=":
+        return lambda item, names, values: _equal(left(item, names, values), right(item, names, values))
+    if word == "<>":
+        return lambda item, names, values: not _equal(left(item, names, values), right(item, names, values))
+    order = _ORDERS[word]
+    return lambda item, names, values: _ordered(order, left(item, names, values), right(item, names, values))
 
 
-def _holds(word: str, left: dict[str, Any] | None, right: dict[str, Any] | None) -> bool:
-    """Values of different types, or a missing one, are unequal and in no order."""
+def _equal(left: Value | None, right: Value | None) -> bool:
+    """Values of different types, or a missing one, are unequal."""
+    if left is None or right is None:
+        return False
+    return left == right or ("N" in left and "N" in right and number(left) == number(right))
+
+
+def _ordered(order: Order, left: Value | None, right: Value | None) -> bool:
+    """Values of different types, or a missing one, are in no order."""
     if left is None or right is None or left.keys() != right.keys():
-        return word == "<>"
+        return False
     if "N" in left:
-        return bool(_COMPARISONS[word](number(left), number(right)))
+        return order(number(left), number(right))
     (ours,), (theirs,) = left.values(), right.values()
-    return bool(_COMPARISONS[word](ours, theirs))
+    return order(ours, theirs)
 
 
 def _operand(tokens: _Tokens) -> Operand:
@@ -170,16 +209,36 @@ def _operand(tokens: _Tokens) -> Operand:
     return lambda item, _names, _values: item.get(token)
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Placeholders of attributes to set and of their values, of attributes to remove, and everything less simple."""
+
+    plain: tuple[tuple[str, str], ...]
+    removed: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    def __call__(self, old: Item, new: Item, names: Names, values: Item) -> None:
+        """Turn `new`, a copy of the item as it was, into the item to be."""
+        for name, value in self.plain:
+            new[names[name]] = values[value]
+        for change in self.changes:
+            change(old, new, names, values)
+        for name in self.removed:
+            new.pop(names[name], None)
+
+
 @cache
-def update(text: str) -> Compiled[tuple[Change, ...]]:
-    """Return changes: each takes the item as it was, the item to be, names and values."""
+def update(text: str) -> Compiled[Update]:
     tokens = _Tokens(text)
-    changes: list[Change] = []
+    parts: list[tuple[str, str] | str | Change] = []
     while tokens.left:
         clause = tokens.take(*_CLAUSES)
         part = {"SET": _set, "REMOVE": _remove, "ADD": _add}[clause]
-        changes += [part(tokens) for _ in tokens.separated()]
-    return Compiled(tuple(changes), tokens.placeholders)
+        parts += [part(tokens) for _ in tokens.separated()]
+    plain = tuple(part for part in parts if isinstance(part, tuple))
+    removed = tuple(part for part in parts if isinstance(part, str))
+    changes = tuple(part for part in parts if callable(part))
+    return Compiled(Update(plain, removed, changes), tokens.placeholders)
 
 
 def _path(tokens: _Tokens) -> Callable[[Names], str]:
@@ -189,7 +248,9 @@ def _path(tokens: _Tokens) -> Callable[[Names], str]:
     return lambda _names: token
 
 
-def _set(tokens: _Tokens) -> Change:
+def _set(tokens: _Tokens) -> tuple[str, str] | Change:
+    if plain := tokens.plain_equation():
+        return plain
     path = _path(tokens)
     tokens.take("=")
     first = _operand(tokens)
@@ -206,7 +267,7 @@ def _set(tokens: _Tokens) -> Change:
 
 
 def _sum(left: Operand, sign: str, right: Operand) -> Operand:
-    def total(item: Item, names: Names, values: Item) -> dict[str, Any]:
+    def total(item: Item, names: Names, values: Item) -> Value:
         ours, theirs = left(item, names, values), right(item, names, values)
         if ours is None or theirs is None:
             raise NotAnExpression("a sum needs two numbers")
@@ -215,7 +276,9 @@ def _sum(left: Operand, sign: str, right: Operand) -> Operand:
     return total
 
 
-def _remove(tokens: _Tokens) -> Change:
+def _remove(tokens: _Tokens) -> str | Change:
+    if tokens.peek().startswith("#"):
+        return tokens.take()
     path = _path(tokens)
 
     def change(_old: Item, new: Item, names: Names, _values: Item) -> None:

@@ -9,6 +9,7 @@ from consentry.oauth.provider import Provider, RefreshBehaviour, Rotation
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import TokenEndpointClient
 from consentry.refresh.engine import RefreshConnection, Refreshed
+from consentry.refresh.guard import Guard
 from consentry.tokens import grant_secrets
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.clock import FakeClock
@@ -35,6 +36,7 @@ class Vaulted:
         self.key = ConnectionKey("acme", "crm")
         self.epoch = 1
         self.escrow = FakeEscrow()
+        self.guard = Guard(clock=self.clock, randomness=deployment.randomness, records=deployment.health)
 
     def connect(self, *, refresh_token: str | None = FIRST_REFRESH, expires_in: int | None = LIFETIME) -> None:
         tokens = self._tokens(refresh_token, expires_in)
@@ -55,6 +57,7 @@ class Vaulted:
             envelopes=self.deployment.envelopes,
             provider_client=provider_client or self.provider,
             escrow=self.escrow,
+            guard=self.guard,
             epoch=self.epoch,
             min_refresh_seconds=60,
         )

@@ -467,3 +467,32 @@ def test_the_documentation_explains_every_field() -> None:
     names |= {f"credential_inputs.{name}" for name in asdict(providers[1].credential_inputs[0])}
     text = documented()
     assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_a_provider_is_asked_as_often_as_it_takes_and_believed_at_once_unless_its_file_says_more() -> None:
+    plain = parse_provider(CODE, "acme.toml").refresh
+    assert (plain.requests_per_minute, plain.gone_retries) == (None, 0)
+    text = changed(
+        CODE, "reuse_grace_seconds = 0", "reuse_grace_seconds = 0\nrequests_per_minute = 90\ngone_retries = 2"
+    )
+    told = parse_provider(text, "acme.toml").refresh
+    assert (told.requests_per_minute, told.gone_retries) == (90, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("requests_per_minute = 0", "refresh.requests_per_minute must be at least 1"),
+        ("requests_per_minute = -5", "refresh.requests_per_minute must be at least 1"),
+        ("requests_per_minute = 1.5", "refresh.requests_per_minute"),
+        ('requests_per_minute = "90"', "refresh.requests_per_minute"),
+        ("requests_per_minute = true", "refresh.requests_per_minute"),
+        ("gone_retries = -1", "refresh.gone_retries must be from 0 to 2"),
+        ("gone_retries = 3", "refresh.gone_retries must be from 0 to 2"),
+        ('gone_retries = "2"', "refresh.gone_retries"),
+        ("gone_retries = true", "refresh.gone_retries"),
+    ],
+)
+def test_a_mistake_about_rates_and_retries_is_named(line: str, sentence: str) -> None:
+    text = changed(CODE, "reuse_grace_seconds = 0", f"reuse_grace_seconds = 0\n{line}")
+    assert any(sentence in problem for problem in problems(text))

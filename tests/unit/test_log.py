@@ -76,3 +76,39 @@ def test_a_count_is_one_line_in_cloudwatch_s_format(capsys: pytest.CaptureFixtur
     assert (first["Consents"], first["outcome"]) == ([1.0], "parked")
     assert second["OldestOverdue"] == [7.0]
     assert second["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "OldestOverdue", "Unit": "Seconds"}]
+
+
+def test_a_heartbeat_is_one_line_with_a_unit_for_each_number(capsys: pytest.CaptureFixture[str]) -> None:
+    log.heartbeat({"Due": 3, "Dispatched": 0, "OldestOverdue": 71})
+    (line,) = capsys.readouterr().out.splitlines()
+    emitted = json.loads(line)
+    assert {name: emitted[name] for name in ("Due", "Dispatched", "OldestOverdue")} == {
+        "Due": [3.0],
+        "Dispatched": [0.0],
+        "OldestOverdue": [71.0],
+    }
+    (declared,) = emitted["_aws"]["CloudWatchMetrics"]
+    assert declared["Namespace"] == "Consentry"
+    units = {each["Name"]: each["Unit"] for each in declared["Metrics"]}
+    assert units == {"Due": "Count", "Dispatched": "Count", "OldestOverdue": "Seconds"}
+
+
+def test_heartbeats_keep_nothing_of_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    log.heartbeat({"Due": 3, "Parked": 1})
+    log.heartbeat({"Due": 4})
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["Due"], first["Parked"]) == ([3.0], [1.0])
+    assert second["Due"] == [4.0]
+    assert "Parked" not in second
+
+
+def test_an_alarm_finds_a_heartbeat_and_a_count_under_the_same_dimension(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "vault")
+    log.heartbeat({"Due": 3})
+    log.count("Reads")
+    for line in capsys.readouterr().out.splitlines():
+        emitted = json.loads(line)
+        assert emitted["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+        assert emitted["service"] == "vault"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consentry.model import ConnectionKey, skew_seconds
-from consentry.tokens import Lifetime
+from consentry.tokens import Lifetime, warning_at
 
 NOW = 1_800_000_000
 TICK = 60
@@ -18,9 +18,17 @@ def due_after(
     refreshable: bool = True,
     grant: int | None = None,
     idle: int | None = None,
+    warn: int | None = None,
 ) -> int:
     key = ConnectionKey("acme", "crm", name)
-    lifetime = Lifetime(key=key, now=NOW, min_refresh_seconds=60, refreshable=refreshable, idle_seconds=idle)
+    lifetime = Lifetime(
+        key=key,
+        now=NOW,
+        min_refresh_seconds=60,
+        refreshable=refreshable,
+        idle_seconds=idle,
+        warn_at=None if warn is None else NOW + warn,
+    )
     due_at = lifetime.due_at(life, grant)
     assert due_at is not None
     return due_at - NOW
@@ -82,3 +90,25 @@ def test_two_hundred_days_unused_keep_a_grant_of_sixty_idle_days_alive() -> None
         assert wait <= 30 * DAY
         unused, used = unused + wait, used + 1
     assert used == 7
+
+
+def test_a_warning_comes_thirty_days_before_a_grant_ends() -> None:
+    assert warning_at(NOW + 365 * DAY) == NOW + 335 * DAY
+    assert warning_at(NOW) == NOW - 30 * DAY
+    assert warning_at(None) is None
+
+
+def test_a_token_is_due_for_the_warning_unless_it_is_due_before() -> None:
+    assert due_after(None, warn=335 * DAY) == 335 * DAY
+    assert due_after(365 * DAY, warn=10 * DAY) == 10 * DAY
+    assert due_after(1800, warn=10 * DAY) == due_after(1800)
+    assert due_after(None, idle=60 * DAY, warn=10 * DAY) == 10 * DAY
+
+
+def test_a_warning_that_is_overdue_makes_no_loop() -> None:
+    assert due_after(None, warn=-5 * DAY) == 60
+    assert due_after(1800, warn=-5 * DAY) == 60
+
+
+def test_what_cannot_be_refreshed_is_looked_at_when_it_ends_and_not_for_a_warning() -> None:
+    assert due_after(1800, refreshable=False, warn=60) == 1800

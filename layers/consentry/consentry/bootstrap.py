@@ -1,22 +1,14 @@
 """The one place where ports meet their adapters: lazily, once per process, and only what a function asks for."""
 
-import logging
 import os
 from functools import cache, cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from consentry.adapters import ATTEMPTS, Adapters
 from consentry.config import Environment
-from consentry.model import Field
-from consentry.system import LambdaContext, SystemClock, SystemRandomness
+from consentry.system import LambdaContext
 
 if TYPE_CHECKING:
-    from consentry.aws.connections import DynamoConnections
-    from consentry.aws.escrow import SqsEscrow
-    from consentry.aws.keys import KmsEnvelopes
-    from consentry.aws.pending import DynamoSessions
-    from consentry.aws.registry import DynamoIntegrations, LambdaRefreshRequests, SecretsManagerSecrets
-    from consentry.catalogue.load import Catalogue
     from consentry.connect.authorize import Authorize
     from consentry.connect.callback import ReceiveCallback
     from consentry.connect.complete import Complete
@@ -24,124 +16,17 @@ if TYPE_CHECKING:
     from consentry.connect.exchange import ExchangeCode
     from consentry.connect.sessions import CreateSession
     from consentry.connect.store import StoreTokens
-    from consentry.connect.tickets import Tickets
-    from consentry.http import ProviderClient
+    from consentry.maintain.operate import Maintain
     from consentry.refresh.dispatch import Dispatch
     from consentry.refresh.engine import RefreshConnection
+    from consentry.refresh.guard import Guard
     from consentry.web.manage import ManageRoutes
 
-_DEFAULT_PROVIDER_FILES: Final = "/opt/providers"
-_MIN_REFRESH_SECONDS: Final = 60
-# A call that hangs ends within three seconds, and within seven with its one retry: the budgets of an exchange, and of
-# the refresh engine (which repeats its calls itself), count on it.
-_CONNECT_SECONDS: Final = 1
-_READ_SECONDS: Final = 2
-_ATTEMPTS: Final = 2
+_SENDING_AT_ONCE: Final = 10
 
 
-class Wiring:
+class Wiring(Adapters):
     """Adapters and use cases of one process. Nothing is read, imported or opened before it is asked for."""
-
-    def __init__(self, environment: Environment, attempts: int = _ATTEMPTS) -> None:
-        self.environment = environment
-        self._attempts = attempts
-        self.clock = SystemClock()
-        self.randomness = SystemRandomness()
-        self._clients: dict[str, Any] = {}
-
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes clients at run time
-        """Return the process's one client of a service, all from one session."""
-        if service not in self._clients:
-            from botocore.config import Config
-
-            # At DEBUG, botocore writes whole requests and answers: secrets among them.
-            logging.getLogger("botocore").setLevel(logging.WARNING)
-
-            config = Config(
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": self._attempts},
-            )
-            self._clients[service] = self._session.client(service, config=config)
-        return self._clients[service]
-
-    @cached_property
-    def _session(self) -> Any:  # noqa: ANN401 - as above
-        import boto3
-
-        return boto3.Session()
-
-    @cached_property
-    def connections(self) -> "DynamoConnections":
-        from consentry.aws.connections import DynamoConnections
-
-        return DynamoConnections(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
-
-    @cached_property
-    def sessions(self) -> "DynamoSessions":
-        from consentry.aws.pending import DynamoSessions
-
-        return DynamoSessions(self.client("dynamodb"), self.environment.text("CONSENTRY_PENDING_TABLE"))
-
-    @cached_property
-    def integrations(self) -> "DynamoIntegrations":
-        from consentry.aws.registry import DynamoIntegrations
-
-        return DynamoIntegrations(self.client("dynamodb"), self.environment.text("CONSENTRY_INTEGRATIONS_TABLE"))
-
-    @cached_property
-    def secrets(self) -> "SecretsManagerSecrets":
-        from consentry.aws.registry import SecretsManagerSecrets
-
-        return SecretsManagerSecrets(self.client("secretsmanager"), self.environment.text("CONSENTRY_SECRETS_PREFIX"))
-
-    @cached_property
-    def envelopes(self) -> "KmsEnvelopes":
-        from consentry.aws.keys import KmsEnvelopes
-
-        grant = self.environment.variables.get("CONSENTRY_GRANT_KEY", "")
-        access = self.environment.variables.get("CONSENTRY_ACCESS_KEY", "")
-        keys = {Field.GRANT: grant, Field.FLOW: grant, Field.ACCESS_TOKEN: access}
-        return KmsEnvelopes(
-            self.client("kms"), keys={each: arn for each, arn in keys.items() if arn}, randomness=os.urandom
-        )
-
-    @cached_property
-    def catalogue(self) -> "Catalogue":
-        from consentry.catalogue.load import BUILT_IN, Catalogue
-
-        added = self.environment.variables.get("CONSENTRY_PROVIDER_FILES") or _DEFAULT_PROVIDER_FILES
-        origins = self.environment.listing("CONSENTRY_INSECURE_PROVIDER_ORIGINS")
-        return Catalogue((BUILT_IN, Path(added)), origins)
-
-    @cached_property
-    def tickets(self) -> "Tickets":
-        from consentry.aws.registry import read_mac_key
-        from consentry.connect.tickets import Tickets
-
-        return Tickets(read_mac_key(self.client("secretsmanager"), self.environment.text("CONSENTRY_MAC_SECRET")))
-
-    @cached_property
-    def provider_client(self) -> "ProviderClient":
-        from consentry.http import ProviderClient
-
-        return ProviderClient()
-
-    @property
-    def base_url(self) -> str:
-        return self.environment.text("CONSENTRY_PUBLIC_BASE_URL").rstrip("/")
-
-    @property
-    def return_urls(self) -> frozenset[str]:
-        return self.environment.listing("CONSENTRY_RETURN_URLS")
-
-    @property
-    def epoch(self) -> int:
-        return self.environment.number("CONSENTRY_EPOCH", 1)
-
-    @property
-    def min_refresh_seconds(self) -> int:
-        return self.environment.number("CONSENTRY_MIN_REFRESH_SECONDS", _MIN_REFRESH_SECONDS)
 
     @cached_property
     def authorize(self) -> "Authorize":
@@ -232,12 +117,6 @@ class Wiring:
         )
 
     @cached_property
-    def refresh_requests(self) -> "LambdaRefreshRequests":
-        from consentry.aws.registry import LambdaRefreshRequests
-
-        return LambdaRefreshRequests(self.client("lambda"), self.environment.text("CONSENTRY_REFRESH_FUNCTION"))
-
-    @cached_property
     def refresh(self) -> "RefreshConnection":
         from consentry.refresh.engine import RefreshConnection
 
@@ -250,24 +129,46 @@ class Wiring:
             envelopes=self.envelopes,
             provider_client=self.provider_client,
             escrow=self.escrow,
+            guard=self.guard,
             epoch=self.epoch,
             min_refresh_seconds=self.min_refresh_seconds,
         )
 
     @cached_property
-    def escrow(self) -> "SqsEscrow":
-        from consentry.aws.escrow import SqsEscrow
+    def guard(self) -> "Guard":
+        from consentry.refresh.guard import Guard
 
-        return SqsEscrow(self.client("sqs"), self.environment.text("CONSENTRY_ESCROW_QUEUE"))
+        return Guard(clock=self.clock, randomness=self.randomness, records=self.health)
 
     @cached_property
     def dispatch(self) -> "Dispatch":
-        from consentry.aws.connections import SHARDS
-        from consentry.aws.registry import SqsRefreshQueue
-        from consentry.refresh.dispatch import Dispatch
+        from concurrent.futures import ThreadPoolExecutor
 
-        queue = SqsRefreshQueue(self.client("sqs"), self.environment.text("CONSENTRY_REFRESH_QUEUE"))
-        return Dispatch(clock=self.clock, index=self.connections, queue=queue, shards=SHARDS)
+        from consentry.aws.connections import SHARDS
+        from consentry.refresh.dispatch import Dispatch, RegisteredLimits
+
+        return Dispatch(
+            clock=self.clock,
+            index=self.connections,
+            queue=self.refresh_queue,
+            rates=self.health,
+            limits=RegisteredLimits(self.integrations, self.catalogue),
+            shards=SHARDS,
+            pool=ThreadPoolExecutor(_SENDING_AT_ONCE).map,
+        )
+
+    @cached_property
+    def maintain(self) -> "Maintain":
+        from consentry.maintain.operate import Maintain
+
+        return Maintain(
+            clock=self.clock,
+            inventory=self.inventory,
+            catalogue=self.catalogue,
+            escrow=self.escrow,
+            health=self.health,
+            epoch=self.epoch,
+        )
 
     @cached_property
     def manage(self) -> "ManageRoutes":
@@ -281,7 +182,7 @@ def _process(attempts: int) -> Wiring:
     return Wiring(Environment.of(os.environ), attempts)
 
 
-def wiring(context: LambdaContext, *, attempts: int = _ATTEMPTS) -> Wiring:
+def wiring(context: LambdaContext, *, attempts: int = ATTEMPTS) -> Wiring:
     """Return this process's wiring, told of the invocation that begins.
 
     `attempts` is how often an AWS call is made before it counts as failed: once where the use case repeats it itself.

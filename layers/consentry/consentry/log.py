@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 ALLOWED: Final = frozenset({
     "attempt", "cause", "code", "completion", "connection", "correlation_id", "count", "detail", "dispatched", "due",
-    "error", "fault", "gen", "grant_type", "host", "integration", "method", "next_try_at", "oldest_overdue_seconds",
-    "outcome", "provider", "remedy", "route", "session", "status", "tenant", "where",
+    "error", "failing", "fault", "gen", "grant_type", "held", "host", "integration", "method", "next_try_at",
+    "oldest_overdue_seconds", "outcome", "parked", "provider", "remedy", "route", "session", "status", "tenant",
+    "where",
 })  # fmt: skip
 type Level = Literal["info", "warning", "error", "critical"]
 _MAX_LENGTH: Final = 300
@@ -48,3 +49,14 @@ def count(metric: str, *, value: float = 1, unit: str = "Count", **dimensions: s
     with single_metric(name=metric, unit=MetricUnit(unit), value=value, namespace=NAMESPACE) as emitted:
         for name, text in dimensions.items():
             emitted.add_dimension(name=name, value=text)
+
+
+def heartbeat(values: Mapping[str, float]) -> None:
+    """Emit several metrics in one line: that it comes at all is what an alarm watches for."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: PLC0415 - as above
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    for name, value in values.items():
+        unit = MetricUnit.Seconds if name == "OldestOverdue" else MetricUnit.Count
+        metrics.add_metric(name=name, unit=unit, value=value)
+    metrics.flush_metrics()

@@ -137,12 +137,15 @@ class Connection:
     refreshed_at: int = 0
     expires_at: int | None = None
     due_at: int | None = None
+    grant_expires_at: int | None = None
+    warned_at: int = 0
     next_try_at: int = 0
     lease_owner: str = ""
     lease_until: int = 0
     pend_gen: int | None = None
     pend_at: int = 0
     failures: int = 0
+    refused: int = 0
     last_error: str = ""
 
     @property
@@ -227,7 +230,8 @@ class Flow:
 class Integration:
     """A provider as this deployment uses it: the registered client and the scopes to ask for.
 
-    `problem` says why a registration cannot be used; it is empty for all that can.
+    `refreshes_per_minute` replaces the provider's own limit. `problem` says why a registration cannot be used; it is
+    empty for all that can.
     """
 
     id: str
@@ -236,4 +240,5 @@ class Integration:
     scopes: tuple[str, ...] = ()
     optional_scopes: tuple[str, ...] = ()
     display_name: str = ""
+    refreshes_per_minute: int | None = None
     problem: str = ""

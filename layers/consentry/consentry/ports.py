@@ -4,7 +4,7 @@ Adapters live in `aws` and `http`. A port raises `ConsentryError`s (`StorageUnav
 queue cannot be reached), never a vendor's exception.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -146,13 +146,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What a token request came to when it brought no token; written only while the lease is still ours."""
+    """What a token request came to when it brought no token; written only while the lease is still ours.
+
+    `failures` are in a row, and so are those among them, `refused`, in which the provider refused the grant itself.
+    """
 
     owner: str
     gen: int
     epoch: int
     error: str
     failures: int
+    refused: int = 0
     next_try_at: int
     due_at: int
     answered: bool
@@ -213,21 +217,27 @@ class RefreshHint:
 
 @dataclass(frozen=True, slots=True)
 class Due:
+    """A connection to look at since `due_at`; a hint about it is on its way if `enqueued_until` is still to come."""
+
     hint: RefreshHint
     due_at: int
+    enqueued_until: int = 0
 
 
 class DueIndex(Protocol):
-    def due(self, shard: int, *, now: int, limit: int) -> Sequence[Due]:
-        """Return what is due in a shard and not enqueued, the most urgent first."""
+    def due(self, shard: int, *, now: int) -> Iterator[Due]:
+        """Walk through what is due in a shard, the most urgent first, page by page."""
+
+    def integrations(self, shard: int) -> Iterator[str]:
+        """Walk through all of a shard, due or not: the integration of each connection."""
 
     def mark_enqueued(self, due: Due, *, until: int) -> None:
         """Keep this one out of the next ticks, unless its record has moved on."""
 
 
 class RefreshQueue(Protocol):
-    def send(self, hints: Sequence[RefreshHint]) -> Sequence[RefreshHint]:
-        """Send up to ten in one call; return those that were accepted."""
+    def send(self, hints: Sequence[tuple[RefreshHint, int]]) -> Sequence[RefreshHint]:
+        """Send up to ten in one call, each to be delivered after so many seconds; return those that were accepted."""
 
 
 class RefreshRequests(Protocol):

@@ -18,6 +18,12 @@ _EARLIEST: Final = 1 / 2
 _LATEST: Final = 3 / 4
 _ROOM_SECONDS: Final = 60 + 45
 _SHORT_LIFE_EARLIEST: Final = 2 / 3
+_WARN_SECONDS: Final = 30 * 24 * 3600
+
+
+def warning_at(grant_expires_at: int | None) -> int | None:
+    """Return when to tell a customer that a grant ends which cannot be prolonged: thirty days before."""
+    return None if grant_expires_at is None else grant_expires_at - _WARN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Lifetime:
     """What decides when to look at a connection again.
 
     `min_refresh_seconds` keeps short-lived tokens from looping; `idle_seconds` is how long the provider keeps a refresh
-    token that nobody uses, if it says so.
+    token that nobody uses, if it says so; `warn_at` is when the customer should be told that the grant ends.
     """
 
     key: ConnectionKey
@@ -49,6 +55,7 @@ class Lifetime:
     min_refresh_seconds: int
     refreshable: bool
     idle_seconds: int | None = None
+    warn_at: int | None = None
 
     def due_at(self, life_seconds: int | None, grant_life_seconds: int | None = None) -> int | None:
         """Return the stable, spread-out time to refresh, or the expiry of what cannot be refreshed.
@@ -59,6 +66,7 @@ class Lifetime:
             return None if life_seconds is None else self.now + life_seconds
         waits = [self._wait(life_seconds)] if life_seconds is not None else []
         waits += [each // 2 for each in (grant_life_seconds, self.idle_seconds) if each is not None]
+        waits += [] if self.warn_at is None else [self.warn_at - self.now]
         return self.now + max(min(waits), self.min_refresh_seconds) if waits else None
 
     def _wait(self, life: int) -> int:

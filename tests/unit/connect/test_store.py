@@ -458,3 +458,82 @@ def test_a_connection_that_is_being_removed_is_not_revived(deployment: Deploymen
 def test_an_arrival_does_not_print_its_secrets() -> None:
     shown = repr(replace(ARRIVAL, credentials={"client_secret": Secret("CNRY-secret")}))
     assert "CNRY-" not in shown
+
+
+# A grant that ends
+
+
+DAY = 86_400
+YEARLY = replace(CRM, credential_lifetime_days=365)
+
+
+def numbers(deployment: Deployment, *names: str) -> list[int | None]:
+    stored = row(deployment)
+    return [int(stored[name]["N"]) if name in stored else None for name in names]
+
+
+def warn(deployment: Deployment) -> None:
+    """Mark the connection as warned of, as a refresh does."""
+    update = Update().set({"warned_at": deployment.clock.now()})
+    update.require(update.equal("gen", int(row(deployment)["gen"]["N"])))
+    key = {"tenant": "acme", "connection": "crm#default"}
+    apply(deployment.dynamo.client.update_item, update.request(deployment.names["ConnectionsTable"], key), "warn")
+
+
+def test_a_consent_sets_when_its_grant_ends(deployment: Deployment) -> None:
+    returned = stored(deployment, replace(ARRIVAL, provider=YEARLY))
+    ends = deployment.clock.now() + 365 * DAY
+    assert numbers(deployment, "grant_expires_at", "warned_at") == [ends, None]
+    assert returned.grant_expires_at == ends
+
+
+def test_an_absolute_lifetime_of_refresh_tokens_counts_from_the_consent_too(deployment: Deployment) -> None:
+    ending = replace(CRM, refresh=replace(CRM.refresh, absolute_lifetime_seconds=90 * DAY))
+    store(deployment, replace(ARRIVAL, provider=ending))
+    assert numbers(deployment, "grant_expires_at") == [deployment.clock.now() + 90 * DAY]
+
+
+def test_the_keys_lifetime_goes_before_the_token_s(deployment: Deployment) -> None:
+    both = replace(YEARLY, refresh=replace(CRM.refresh, absolute_lifetime_seconds=90 * DAY))
+    store(deployment, replace(ARRIVAL, provider=both))
+    assert numbers(deployment, "grant_expires_at") == [deployment.clock.now() + 365 * DAY]
+
+
+def test_a_grant_without_an_end_has_none(deployment: Deployment) -> None:
+    store(deployment)
+    assert numbers(deployment, "grant_expires_at", "warned_at") == [None, None]
+
+
+def test_entered_credentials_end_too(deployment: Deployment) -> None:
+    keys = {"client_id": Secret("customer"), "client_secret": Secret("CNRY-secret")}
+    arrival = replace(ARRIVAL, provider=YEARLY, grant_type=Grant.CLIENT_CREDENTIALS, credentials=keys)
+    store(deployment, arrival)
+    assert numbers(deployment, "grant_expires_at") == [deployment.clock.now() + 365 * DAY]
+
+
+def test_a_reconnect_starts_anew_and_forgets_the_warning(deployment: Deployment) -> None:
+    store(deployment, replace(ARRIVAL, provider=YEARLY))
+    deployment.clock.advance(350 * DAY)
+    warn(deployment)
+    store(deployment, replace(ARRIVAL, provider=YEARLY, tokens=NEXT))
+    assert numbers(deployment, "grant_expires_at", "warned_at") == [deployment.clock.now() + 365 * DAY, None]
+
+
+def test_a_reconnect_that_keeps_the_old_grant_keeps_its_end_and_its_warning(deployment: Deployment) -> None:
+    store(deployment, replace(ARRIVAL, provider=YEARLY))
+    ends = deployment.clock.now() + 365 * DAY
+    deployment.clock.advance(350 * DAY)
+    warn(deployment)
+    store(deployment, replace(ARRIVAL, provider=YEARLY, tokens=replace(NEXT, refresh_token=None)))
+    assert numbers(deployment, "grant_expires_at", "warned_at") == [ends, deployment.clock.now()]
+
+
+def test_a_reconnect_with_a_provider_whose_grants_do_not_end_has_none(deployment: Deployment) -> None:
+    store(deployment, replace(ARRIVAL, provider=YEARLY))
+    store(deployment, replace(ARRIVAL, tokens=NEXT))
+    assert numbers(deployment, "grant_expires_at", "warned_at") == [None, None]
+
+
+def test_a_token_that_never_ends_comes_due_for_the_warning(deployment: Deployment) -> None:
+    store(deployment, replace(ARRIVAL, provider=YEARLY, tokens=replace(GRANTED, expires_in_seconds=None)))
+    assert numbers(deployment, "expires_at", "due_at") == [None, deployment.clock.now() + 335 * DAY]

@@ -392,3 +392,28 @@ def test_a_failure_remembers_its_status() -> None:
     assert failure(b"", status=503).status == 503
     assert failure(b"", status=200).status == 200
     assert failure({"error": "invalid_grant"}, status=200).status == 200
+
+
+# A refresh token that is none
+
+
+@pytest.mark.parametrize("refresh_token", [False, 0, 12, 1.5, [], {}, {"a": 1}, "a\x00b", "\ud800", "r" * 16_385])
+def test_what_stands_where_a_refresh_token_should_and_is_none_is_told(refresh_token: object) -> None:
+    granted = parse({**GOOD, "refresh_token": refresh_token})
+    assert (granted.refresh_token, granted.refresh_token_unusable) == (None, True)
+    assert granted.access_token.reveal() == GOOD["access_token"]
+
+
+@pytest.mark.parametrize(
+    "body", [GOOD, {**GOOD, "refresh_token": None}, {**GOOD, "refresh_token": ""}, {"access_token": "t"}]
+)
+def test_a_good_refresh_token_or_none_at_all_is_nothing_to_tell(body: dict[str, object]) -> None:
+    assert not parse(body).refresh_token_unusable
+
+
+@pytest.mark.parametrize("refresh_token", ["r", 7, {}, "r" * 16_385])
+def test_credentials_have_no_use_for_a_refresh_token_of_any_kind(refresh_token: object) -> None:
+    granted = parse(
+        {**GOOD, "refresh_token": refresh_token}, provider=OWN_CREDENTIALS, grant=GrantType.CLIENT_CREDENTIALS
+    )
+    assert (granted.refresh_token, granted.refresh_token_unusable) == (None, False)

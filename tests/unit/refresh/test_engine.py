@@ -1,22 +1,29 @@
 """The engine, on the real conditional writes: what is sent, what is stored, and what is never lost."""
 
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NoReturn
+from urllib.parse import parse_qs
 
 import pytest
 
 from consentry.aws.dynamodb import to_item
-from consentry.model import Status
-from consentry.oauth.provider import RefreshBehaviour
+from consentry.model import ConnectionKey, Grant, Secret, Status
+from consentry.oauth.provider import RefreshBehaviour, Revocation
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import Commit, NotDelivered, StorageUnavailable, Undetermined
 from consentry.refresh.engine import Refreshed
-from consentry.refresh.policy import LEASE, SETTLE, Outcome
+from consentry.refresh.health import Breaker, Limits, breaker
+from consentry.refresh.policy import CALL, LEASE, SETTLE, Outcome
 from consentry.web.work import restore
-from tests.support.deployment import Deployment
+from tests.support.catalogue import METRICS, FakeCatalogue
+from tests.support.deployment import Deployment, SlowProvider
+from tests.support.dynamo import MemoryDynamo
 from tests.support.logs import Log
 from tests.support.provider import FakeProvider, answer, tokens
-from tests.support.tables import unavailable
+from tests.support.tables import create_tables, unavailable
 from tests.support.vaulted import FIRST_ACCESS, FIRST_REFRESH, FORGIVING, STATIC, STRICT, Vaulted
 
 SECOND = tokens(access_token="CNRY-access-second", refresh_token="CNRY-refresh-second")
@@ -49,13 +56,20 @@ def test_a_due_connection_gets_a_new_generation(vaulted: Vaulted) -> None:
     assert vaulted.clock.now() < record.due_at < record.expires_at
 
 
-def test_a_refresh_costs_one_read_two_writes_and_three_key_calls(vaulted: Vaulted) -> None:
-    vaulted.provider.then(SECOND)
+def test_a_refresh_costs_one_read_two_writes_and_three_key_calls_and_health_once_in_ten_seconds(
+    vaulted: Vaulted,
+) -> None:
+    vaulted.provider.then(SECOND, THIRD)
+    vaulted.deployment.dynamo.calls.clear()
+    vaulted.refresh()
+    assert vaulted.deployment.dynamo.calls == ["get_item", "get_item", "update_item", "update_item"]
+    assert vaulted.deployment.envelopes.opened == ["grant"]
+    assert vaulted.deployment.envelopes.sealing == ["access_token", "grant"]
+    vaulted.fall_due()
+    vaulted.guard.admits("crm")
     vaulted.deployment.dynamo.calls.clear()
     vaulted.refresh()
     assert vaulted.deployment.dynamo.calls == ["get_item", "update_item", "update_item"]
-    assert vaulted.deployment.envelopes.opened == ["grant"]
-    assert vaulted.deployment.envelopes.sealing == ["access_token", "grant"]
 
 
 def test_between_answer_and_durable_write_there_is_no_call_but_the_write(vaulted: Vaulted) -> None:
@@ -703,3 +717,403 @@ def test_refreshing_one_connection_touches_no_other(vaulted: Vaulted, deployment
     vaulted.provider.then(SECOND)
     vaulted.refresh()
     assert other.record == before
+
+
+# When the provider is in trouble
+
+
+HOLD_SECONDS = Limits().hold_seconds
+FLAKY = replace(STRICT, gone_retries=2)
+DOWN = answer(503, b"")
+
+
+@pytest.fixture
+def memory() -> Deployment:
+    """A deployment in memory: these tests need many connections."""
+    client = MemoryDynamo().as_client
+    return Deployment(client, create_tables(client), FakeCatalogue())
+
+
+def crowd(deployment: Deployment, number: int, behaviour: RefreshBehaviour = STRICT) -> list[Vaulted]:
+    """Make so many connections, each looked at by a process of its own, all of them due now."""
+    made = [Vaulted(deployment, behaviour) for _ in range(number)]
+    for order, each in enumerate(made):
+        each.key = replace(each.key, tenant=f"tenant-{order}")
+        each.connect()
+    deployment.clock.advance(1800)
+    return made
+
+
+def crowd_with_credentials(deployment: Deployment, number: int) -> list[Vaulted]:
+    made = [Vaulted(deployment) for _ in range(number)]
+    for order, each in enumerate(made):
+        each.key = ConnectionKey(f"tenant-{order}", "metrics")
+        given = {"client_id": Secret("customer"), "client_secret": Secret("CNRY-customer-secret")}
+        each._store(Grant.CLIENT_CREDENTIALS, METRICS, each._tokens(None, 1800), given)
+    deployment.clock.advance(1800)
+    return made
+
+
+def outcomes(connections: list[Vaulted], *script: HttpAnswer | BaseException) -> list[Outcome]:
+    """Look at each connection once; the provider gives each the same answers."""
+    found = []
+    for each in connections:
+        each.provider.script = list(script)
+        found.append(each.refresh().outcome)
+    return found
+
+
+class Away:
+    """Health that can be neither read nor written."""
+
+    def __getattr__(self, _name: str) -> Callable[..., NoReturn]:
+        def fail(*_given: object, **_named: object) -> NoReturn:
+            raise StorageUnavailable("the table is away")
+
+        return fail
+
+
+def test_an_open_breaker_sends_nothing_and_leaves_the_record_as_it_is(vaulted: Vaulted) -> None:
+    vaulted.deployment.health.open("crm", until=vaulted.clock.now() + 30, opened=1, now=vaulted.clock.now())
+    before = vaulted.record
+    assert vaulted.refresh() == Refreshed(Outcome.HELD_BACK, 1)
+    assert vaulted.refresh(rejected_gen=1) == Refreshed(Outcome.HELD_BACK, 1)
+    assert (vaulted.provider.requests, vaulted.record) == ([], before)
+
+
+def test_ten_failing_connections_keep_the_eleventh_from_being_asked(memory: Deployment) -> None:
+    *ten, eleventh = crowd(memory, 11)
+    assert outcomes(ten, DOWN) == [Outcome.RETRY_LATER] * 10
+    assert outcomes([eleventh], SECOND) == [Outcome.HELD_BACK]
+
+
+def test_after_a_while_one_may_try_and_its_success_lets_all_the_others_in(memory: Deployment) -> None:
+    connections = crowd(memory, 13)
+    outcomes(connections[:10], DOWN)
+    memory.clock.advance(33)
+    during: list[Outcome] = []
+
+    class Probed(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            during.append(connections[11].refresh().outcome)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    memory.clock.remaining = 45.0
+    assert connections[10].engine(Probed(SECOND))(connections[10].key).outcome is Outcome.REFRESHED
+    assert during == [Outcome.HELD_BACK]
+    assert breaker(memory.health.read("crm"), memory.clock.now()) is Breaker.RAMP
+    assert outcomes(connections[12:], SECOND) == [Outcome.REFRESHED]
+
+
+def test_retry_after_holds_for_every_connection_and_every_worker(memory: Deployment) -> None:
+    first, second = crowd(memory, 2)
+    assert outcomes([first], answer(429, b"", retry_after="120")) == [Outcome.RETRY_LATER]
+    assert outcomes([second], SECOND) == [Outcome.HELD_BACK]
+    memory.clock.advance(120)
+    assert outcomes([first, second], SECOND) == [Outcome.REFRESHED] * 2
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "error"),
+    [
+        (SECOND, Outcome.REFRESHED, ""),
+        (DOWN, Outcome.RETRY_LATER, "later:http_503"),
+        (answer(429, b"", retry_after="60"), Outcome.RETRY_LATER, "later:http_429"),
+        (REVOKED, Outcome.REAUTH_REQUIRED, "gone:invalid_grant"),
+    ],
+)
+def test_health_that_is_away_stops_no_refresh_and_hides_no_failure(
+    vaulted: Vaulted, step: HttpAnswer, outcome: Outcome, error: str
+) -> None:
+    vaulted.guard.records = Away()
+    assert outcomes([vaulted], step) == [outcome]
+    assert vaulted.record.last_error == error
+
+
+def test_a_customer_s_own_refused_credentials_count_towards_nothing(memory: Deployment) -> None:
+    connections = crowd_with_credentials(memory, 25)
+    rejected = answer(401, {"error": "invalid_client"})
+    assert outcomes(connections, rejected) == [Outcome.RETRY_LATER] * 25
+    memory.clock.advance(60)
+    assert outcomes(connections, rejected) == [Outcome.REAUTH_REQUIRED] * 25
+    found = memory.health.read("metrics")
+    assert (found.failed, found.gone, found.hold_until, found.open_until) == (0, 0, 0, 0)
+
+
+def test_three_requests_are_repeated_at_once_and_then_only_as_many_as_went_well(memory: Deployment) -> None:
+    connections = crowd(memory, 6)
+    for each in connections:
+        each.guard = connections[0].guard
+    requests = connections[0].provider.requests
+    sent = []
+    for each in connections:
+        before = len(requests)
+        outcomes([each], NotDelivered("refused"), NotDelivered("refused"))
+        sent.append(len(requests) - before)
+    assert sent == [2, 2, 2, 1, 1, 1]
+
+
+# Refused by mistake
+
+
+def test_from_the_twentieth_refused_connection_on_none_is_marked(memory: Deployment, log_lines: Log) -> None:
+    connections = crowd(memory, 25)
+    assert outcomes(connections, REVOKED) == [Outcome.REAUTH_REQUIRED] * 19 + [Outcome.HELD] * 6
+    now = memory.clock.now()
+    for each in connections[19:]:
+        record = each.record
+        assert (record.status, record.status_cause, record.in_doubt) == (Status.ACTIVE, "", False)
+        assert now + 450 <= (record.due_at or 0) == record.next_try_at <= now + 900
+        assert each.access_token == FIRST_ACCESS
+    assert [line["level"] for line in log_lines.named("integration held: too many connections refused at once")] == [
+        "CRITICAL"
+    ]
+
+
+def test_a_held_connection_is_asked_again_ever_more_seldom_and_serves_its_token(memory: Deployment) -> None:
+    *_, held = crowd(memory, 20)
+    memory.health.hold("crm", until=memory.clock.now() + 10**6, now=memory.clock.now())
+    pauses = []
+    for _ in range(5):
+        assert outcomes([held], REVOKED) == [Outcome.HELD]
+        assert outcomes([held]) == [Outcome.FRESH]
+        pauses.append((held.record.due_at or 0) - memory.clock.now())
+        held.fall_due()
+    assert pauses == [675, 1350, 2700, 5400, 5400]
+    assert outcomes([held], SECOND) == [Outcome.REFRESHED]
+    assert (held.record.refused, held.record.last_error) == (0, "")
+
+
+def test_under_a_hold_all_may_end_and_none_is_lost(memory: Deployment) -> None:
+    """What ends meanwhile is not served, and comes back with the provider."""
+    connections = crowd(memory, 5)
+    memory.health.hold("crm", until=memory.clock.now() + HOLD_SECONDS, now=memory.clock.now())
+    assert outcomes(connections, REVOKED) == [Outcome.HELD] * 5
+    memory.clock.advance(7200)
+    assert not any(each.record.servable(memory.clock.now()) for each in connections)
+    assert outcomes(connections, REVOKED) == [Outcome.HELD] * 5
+    memory.clock.advance(7200)
+    assert outcomes(connections, SECOND) == [Outcome.REFRESHED] * 5
+
+
+def test_a_connection_that_is_refused_after_the_hold_is_marked(memory: Deployment) -> None:
+    connections = crowd(memory, 21)
+    outcomes(connections, REVOKED)
+    memory.clock.advance(HOLD_SECONDS)
+    assert outcomes(connections[19:], REVOKED) == [Outcome.REAUTH_REQUIRED] * 2
+    assert {each.record.status_cause for each in connections} == {"grant_revoked"}
+
+
+def test_a_released_hold_lets_marks_through(memory: Deployment) -> None:
+    connections = crowd(memory, 45)
+    assert outcomes(connections[:20], REVOKED)[-1] is Outcome.HELD
+    memory.health.release("crm", until=memory.clock.now() + 3600)
+    assert outcomes(connections[20:], REVOKED) == [Outcome.REAUTH_REQUIRED] * 25
+    connections[19].fall_due()
+    assert outcomes([connections[19]], REVOKED) == [Outcome.REAUTH_REQUIRED]
+
+
+def test_one_connection_that_is_held_again_and_again_counts_once(memory: Deployment) -> None:
+    *_, held = crowd(memory, 20)
+    memory.health.hold("crm", until=memory.clock.now() + 10**6, now=memory.clock.now())
+    for _ in range(3):
+        assert outcomes([held], REVOKED) == [Outcome.HELD]
+        held.fall_due()
+    assert memory.health.read("crm").gone == 1
+
+
+def test_a_held_refusal_after_an_older_doubt_stays_in_doubt_and_ends_with_its_cause(memory: Deployment) -> None:
+    """An outage leaves everyone in doubt; that all are refused afterwards is still one mistake."""
+    connections = crowd(memory, 21)
+    for each in connections:
+        died_in_the_request(each)
+    memory.clock.advance(3600)
+    assert outcomes(connections, REVOKED) == [Outcome.REAUTH_REQUIRED] * 19 + [Outcome.HELD] * 2
+    held = connections[20]
+    assert (held.record.in_doubt, held.record.status) == (True, Status.ACTIVE)
+    memory.clock.advance(HOLD_SECONDS)
+    assert outcomes([held], REVOKED) == [Outcome.REAUTH_REQUIRED]
+    assert {each.record.status_cause for each in (*connections[:19], held)} == {"ambiguous_rotation"}
+
+
+def test_a_slow_refusal_in_the_midst_of_a_hold_marks_nobody(vaulted: Vaulted) -> None:
+    vaulted.deployment.health.hold("crm", until=vaulted.clock.now() + HOLD_SECONDS, now=vaulted.clock.now())
+    slow = SlowProvider(vaulted.clock, CALL)
+    slow.then(REVOKED)
+    vaulted.clock.remaining = 37.0
+    assert vaulted.engine(slow)(vaulted.key).outcome is Outcome.HELD
+    assert vaulted.record.status is Status.ACTIVE
+
+
+# Refused now and then
+
+
+def flaky(deployment: Deployment) -> Vaulted:
+    made = Vaulted(deployment, FLAKY)
+    made.connect()
+    made.fall_due()
+    return made
+
+
+def test_where_good_tokens_are_refused_now_and_then_the_third_refusal_is_believed(deployment: Deployment) -> None:
+    vaulted = flaky(deployment)
+    for _ in range(2):
+        before = vaulted.clock.now()
+        assert outcomes([vaulted], REVOKED) == [Outcome.RETRY_LATER]
+        assert (vaulted.record.status, vaulted.record.in_doubt) == (Status.ACTIVE, False)
+        assert vaulted.record.next_try_at == vaulted.record.due_at == before + 60
+        assert outcomes([vaulted]) == [Outcome.FRESH]
+        assert vaulted.refresh(rejected_gen=1).outcome is Outcome.WAITING
+        vaulted.fall_due()
+    assert outcomes([vaulted], REVOKED) == [Outcome.REAUTH_REQUIRED]
+    assert vaulted.record.status_cause == "grant_revoked"
+
+
+@pytest.mark.parametrize("step", [DOWN, answer(401, {"error": "invalid_client"}), Undetermined("deadline")])
+@pytest.mark.parametrize("refusals", [0, 1, 2])
+def test_a_different_failure_in_between_begins_the_count_anew(
+    deployment: Deployment, step: HttpAnswer | BaseException, refusals: int
+) -> None:
+    vaulted = flaky(deployment)
+    for _ in range(refusals):
+        outcomes([vaulted], REVOKED)
+        vaulted.fall_due()
+    outcomes([vaulted], step)
+    found = []
+    for _ in range(3):
+        vaulted.fall_due()
+        found += outcomes([vaulted], REVOKED)
+    assert found == [Outcome.RETRY_LATER, Outcome.RETRY_LATER, Outcome.REAUTH_REQUIRED]
+
+
+def test_a_success_in_between_begins_the_count_anew(deployment: Deployment) -> None:
+    vaulted = flaky(deployment)
+    for _ in range(2):
+        outcomes([vaulted], REVOKED)
+        vaulted.fall_due()
+    assert outcomes([vaulted], SECOND) == [Outcome.REFRESHED]
+    for _ in range(2):
+        vaulted.fall_due()
+        assert outcomes([vaulted], REVOKED) == [Outcome.RETRY_LATER]
+
+
+def test_a_provider_that_is_asked_again_is_held_too(memory: Deployment) -> None:
+    connections = crowd(memory, 25, FLAKY)
+    for _ in range(2):
+        assert outcomes(connections, REVOKED) == [Outcome.RETRY_LATER] * 25
+        memory.clock.advance(60)
+    assert outcomes(connections, REVOKED) == [Outcome.REAUTH_REQUIRED] * 19 + [Outcome.HELD] * 6
+    assert memory.health.read("crm").gone == 25
+    memory.clock.advance(7200)
+    assert Counter(outcomes(connections[19:], REVOKED)) == {Outcome.HELD: 6}
+    assert memory.health.read("crm").gone == 25
+
+
+# A new token for a connection that was removed meanwhile
+
+
+REVOKE_AT = "https://api.crm.test/revoke"
+
+
+def removed_meanwhile(vaulted: Vaulted, *then: HttpAnswer | BaseException, kind: Revocation) -> FakeProvider:
+    """Refresh while the connection is being removed; `then` is what the revocation meets."""
+    vaulted.crm = replace(vaulted.crm, revocation_url=REVOKE_AT, revocation=kind)
+
+    class Removing(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            if not self.requests:
+                mark_deleting(vaulted)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    provider = Removing(SECOND, *then)
+    vaulted.clock.remaining = 45.0
+    assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ADOPTED, 1)
+    assert (vaulted.record.status, vaulted.record.gen) == (Status.DELETING, 1)
+    return provider
+
+
+def test_a_token_of_a_removed_connection_is_revoked_where_that_ends_it_alone(vaulted: Vaulted, log_lines: Log) -> None:
+    provider = removed_meanwhile(vaulted, answer(200, b""), kind=Revocation.TOKEN)
+    _, request = provider.requests
+    assert (request.method, request.url) == ("POST", REVOKE_AT)
+    form = parse_qs(request.body.decode())
+    assert (form["token"], form["token_type_hint"]) == (["CNRY-refresh-second"], ["refresh_token"])
+    assert form["client_id"] == ["crm-client"]
+    (line,) = log_lines.named("token of a removed connection revoked")
+    assert (line["status"], line["connection"]) == (200, "crm#default")
+    assert "CNRY-" not in log_lines.text
+
+
+@pytest.mark.parametrize("kind", [Revocation.GRANT, Revocation.UNKNOWN])
+def test_a_token_whose_revocation_may_end_more_is_left_and_said_so(
+    vaulted: Vaulted, kind: Revocation, log_lines: Log
+) -> None:
+    assert len(removed_meanwhile(vaulted, kind=kind).requests) == 1
+    (line,) = log_lines.named("a token of a removed connection is left to end by itself")
+    assert line["level"] == "WARNING"
+    assert "CNRY-" not in log_lines.text
+
+
+@pytest.mark.parametrize("trouble", [NotDelivered("refused"), Undetermined("deadline")])
+def test_a_revocation_that_is_not_answered_changes_nothing_else(
+    vaulted: Vaulted, trouble: Exception, log_lines: Log
+) -> None:
+    removed_meanwhile(vaulted, trouble, kind=Revocation.TOKEN)
+    (line,) = log_lines.named("revocation unanswered")
+    assert (line["level"], line["error"]) == ("ERROR", str(trouble))
+    assert "CNRY-" not in log_lines.text
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 503])
+def test_a_refused_revocation_is_not_called_one(vaulted: Vaulted, status: int, log_lines: Log) -> None:
+    removed_meanwhile(vaulted, answer(status, {"error": "CNRY-refresh-second"}), kind=Revocation.TOKEN)
+    assert log_lines.named("token of a removed connection revoked") == []
+    (line,) = log_lines.named("revocation refused")
+    assert (line["level"], line["status"]) == ("ERROR", status)
+    assert "CNRY-" not in log_lines.text
+
+
+def test_without_a_client_secret_nothing_is_revoked_and_it_is_said_so(vaulted: Vaulted, log_lines: Log) -> None:
+    given = vaulted.deployment.secrets
+    asked: list[str] = []
+
+    def away(operation: str) -> None:
+        if operation == "client_secrets":
+            asked.append(operation)
+            if len(asked) > 1:
+                raise StorageUnavailable("secrets are away")
+
+    given._before = away
+    assert len(removed_meanwhile(vaulted, kind=Revocation.TOKEN).requests) == 1
+    assert log_lines.named("a token of a removed connection is left to end by itself")
+
+
+def test_with_too_little_time_nothing_is_revoked(vaulted: Vaulted, log_lines: Log) -> None:
+    vaulted.crm = replace(vaulted.crm, revocation_url=REVOKE_AT, revocation=Revocation.TOKEN)
+
+    class Late(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            mark_deleting(vaulted)
+            vaulted.clock.remaining = 4.9
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    provider = Late(SECOND)
+    vaulted.clock.remaining = 45.0
+    assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ADOPTED, 1)
+    assert len(provider.requests) == 1
+    assert log_lines.named("a token of a removed connection is left to end by itself")
+
+
+def test_an_answer_without_a_new_refresh_token_leaves_nothing_to_revoke(vaulted: Vaulted) -> None:
+    """The stored one is whoever removes the connection's to revoke."""
+    vaulted.crm = replace(vaulted.crm, revocation_url=REVOKE_AT, revocation=Revocation.TOKEN)
+
+    class Removing(FakeProvider):
+        def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
+            mark_deleting(vaulted)
+            return super().send(request, deadline_seconds=deadline_seconds)
+
+    provider = Removing(tokens(access_token="CNRY-access-second", refresh_token=None))
+    vaulted.clock.remaining = 45.0
+    vaulted.engine(provider)(vaulted.key)
+    assert len(provider.requests) == 1

@@ -20,6 +20,7 @@ from consentry.refresh.policy import (
     Outcome,
     Refusal,
     backoff_seconds,
+    held_verdict,
     in_doubt_due_at,
     reason_to_wait,
     settle_seconds,
@@ -192,3 +193,70 @@ def test_every_verdict_ends_with_a_cause_or_a_later_time(
     refusal = Refusal(kind=kind, error="e", retry_after_seconds=retry_after, processed=processed, repeated=repeated)
     decided = verdict(replace(DUE, pend_gen=pend_gen), refusal, behaviour, now=NOW, fraction=0.3)
     assert (decided.cause is not None) != (decided.next_try_at > NOW)
+
+
+# Refused now and then, or all at once
+
+
+FLAKY = replace(STRICT, gone_retries=2)
+GONE = Refusal(kind=FailureClass.GONE, error="invalid_grant")
+
+
+@pytest.mark.parametrize(
+    ("refused", "failures", "expected"),
+    [
+        (0, 0, Outcome.RETRY_LATER),
+        (0, 7, Outcome.RETRY_LATER),  # other failures before are no refusals
+        (1, 1, Outcome.RETRY_LATER),
+        (1, 9, Outcome.RETRY_LATER),
+        (2, 2, Outcome.REAUTH_REQUIRED),
+        (3, 3, Outcome.REAUTH_REQUIRED),
+    ],
+)
+def test_a_provider_that_refuses_by_mistake_is_believed_the_third_time(
+    refused: int, failures: int, expected: Outcome
+) -> None:
+    before = replace(DUE, refused=refused, failures=failures, last_error="gone:invalid_grant")
+    assert decide(FailureClass.GONE, before, FLAKY) is expected
+
+
+def test_any_other_provider_is_believed_the_first_time() -> None:
+    assert decide(FailureClass.GONE, DUE, STRICT) is Outcome.REAUTH_REQUIRED
+
+
+def test_a_refusal_that_is_not_believed_is_followed_by_another_request_a_minute_later() -> None:
+    decided = verdict(DUE, GONE, FLAKY, now=NOW, fraction=0.9)
+    assert (decided.next_try_at, decided.due_at, decided.answered, decided.cause) == (NOW + 60, NOW + 60, True, None)
+
+
+def test_an_older_doubt_outlives_a_refusal_that_is_not_believed_and_settles_first() -> None:
+    doubt = replace(DUE, pend_gen=7, pend_at=NOW - 500)
+    decided = verdict(doubt, GONE, FLAKY, now=NOW, fraction=0.9)
+    assert not decided.answered
+    assert decided.next_try_at > NOW + settle_seconds(FLAKY)
+
+
+@given(failures=st.integers(0, 10_000), fraction=st.floats(0, 1, exclude_max=True))
+def test_a_held_connection_is_asked_again_between_seven_minutes_and_two_hours_later(
+    failures: int, fraction: float
+) -> None:
+    decided = held_verdict(replace(DUE, failures=failures), GONE, now=NOW, fraction=fraction)
+    assert NOW + 450 <= decided.next_try_at == decided.due_at <= NOW + 7200
+    assert (decided.outcome, decided.cause, decided.answered) == (Outcome.HELD, None, True)
+
+
+@pytest.mark.parametrize(
+    ("pend_gen", "repeated", "answered"),
+    [(None, False, True), (6, False, True), (7, False, False), (None, True, False)],
+)
+def test_a_held_refusal_ends_its_own_doubt_and_no_older_one(
+    pend_gen: int | None, *, repeated: bool, answered: bool
+) -> None:
+    before = replace(DUE, pend_gen=pend_gen, pend_at=NOW - 500)
+    decided = held_verdict(before, replace(GONE, repeated=repeated), now=NOW, fraction=0)
+    assert decided.answered is answered
+
+
+def test_a_held_connection_in_doubt_has_settled_before_it_is_asked_again() -> None:
+    doubt = replace(DUE, pend_gen=7, pend_at=NOW - 500)
+    assert held_verdict(doubt, GONE, now=NOW, fraction=0).next_try_at > NOW + settle_seconds(STRICT)

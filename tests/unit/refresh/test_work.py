@@ -1,14 +1,17 @@
 """Queue batches and direct invocations: one connection's trouble is its own, and no answer holds a token."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consentry.aws.connections import SHARDS
 from consentry.errors import InvalidRequest
-from consentry.ports import StorageUnavailable
-from consentry.web.work import restore, work
+from consentry.ports import RefreshHint, StorageUnavailable
+from consentry.refresh.dispatch import Dispatch
+from consentry.web.work import restore, tick, work
 from tests.support.logs import Log
 from tests.support.provider import tokens
 from tests.support.tables import unavailable
@@ -113,3 +116,55 @@ def test_a_direct_invocation_must_name_the_rejected_generation(vaulted: Vaulted,
     with pytest.raises(InvalidRequest, match="rejected_generation"):
         work(event, vaulted.engine())
     assert vaulted.provider.requests == []
+
+
+def test_a_hint_that_a_breaker_holds_back_is_done_with_and_the_record_stays_due(vaulted: Vaulted) -> None:
+    before = vaulted.record
+    vaulted.deployment.health.open("crm", until=vaulted.clock.now() + 30, opened=1, now=vaulted.clock.now())
+    assert work(batch(hint()), vaulted.engine()) == {"batchItemFailures": []}
+    assert (vaulted.record, vaulted.provider.requests) == (before, [])
+
+
+def test_a_direct_invocation_says_that_it_was_held_back(vaulted: Vaulted) -> None:
+    vaulted.deployment.health.pause("crm", until=vaulted.clock.now() + 30)
+    event = {"tenant": "acme", "connection": "crm#default", "rejected_generation": 1}
+    assert work(event, vaulted.engine()) == {"generation": 1, "outcome": "held_back"}
+
+
+class Taking:
+    """A queue that takes everything."""
+
+    def send(self, hints: Sequence[tuple[RefreshHint, int]]) -> Sequence[RefreshHint]:
+        return [hint for hint, _ in hints]
+
+
+def test_a_tick_is_one_line_of_log_and_one_of_metrics(
+    vaulted: Vaulted, log_lines: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment, due_at = vaulted.deployment, vaulted.clock.now()
+    parked = Vaulted(deployment)
+    parked.connect_with_credentials()
+    parked.fall_due()
+    now = vaulted.clock.now()
+    deployment.health.hold("desk", until=now + 60, now=now)
+    deployment.health.pause("metrics", until=now + 60)
+    dispatch = Dispatch(
+        clock=vaulted.clock,
+        index=deployment.connections,
+        queue=Taking(),
+        rates=deployment.health,
+        limits=dict,
+        shards=SHARDS,
+    )
+    late = now - due_at
+    told = {"due": 2, "dispatched": 1, "parked": 1, "oldest_overdue_seconds": late, "failing": 1, "held": 1}
+    assert tick(dispatch) == told
+    (line,) = log_lines.named("dispatched")
+    assert {name: line[name] for name in told} == told
+    (metrics,) = (json.loads(each) for each in capsys.readouterr().out.splitlines())
+    (declared,) = metrics["_aws"]["CloudWatchMetrics"]
+    units = {each["Name"]: each["Unit"] for each in declared["Metrics"]}
+    assert units.pop("OldestOverdue") == "Seconds"
+    assert units == dict.fromkeys(("Due", "Dispatched", "Parked", "FailingIntegrations", "HeldIntegrations"), "Count")
+    assert (metrics["OldestOverdue"], metrics["Dispatched"], metrics["Parked"]) == ([float(late)], [1.0], [1.0])
+    assert (metrics["FailingIntegrations"], metrics["HeldIntegrations"]) == ([1.0], [1.0])

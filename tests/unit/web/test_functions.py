@@ -23,6 +23,7 @@ FUNCTIONS = {
     "callback": "CallbackFunction",
     "manage": "ManageFunction",
     "refresh_dispatch": "RefreshDispatchFunction",
+    "maintain": "MaintainFunction",
 }
 
 
@@ -68,6 +69,9 @@ def resources() -> Iterator[dict[str, str]]:
                 "CONSENTRY_REFRESH_QUEUE": boto3.client("sqs", region_name=REGION).create_queue(QueueName="q")[
                     "QueueUrl"
                 ],
+                "CONSENTRY_ESCROW_QUEUE": boto3.client("sqs", region_name=REGION).create_queue(QueueName="e")[
+                    "QueueUrl"
+                ],
                 "CONSENTRY_REFRESH_FUNCTION": "refresh",
                 "CONSENTRY_PUBLIC_BASE_URL": "https://vault.test",
                 "CONSENTRY_RETURN_URLS": "https://app.example.com/connected, https://other.example.com/",
@@ -110,7 +114,16 @@ def test_the_callback_sample_is_an_answer_that_this_deployment_did_not_ask_for(d
 
 def test_the_dispatch_sample_finds_nothing_due(deployed: Deployed) -> None:
     answered = deployed("refresh_dispatch")(sample("refresh_dispatch"))
-    assert answered == {"due": 0, "dispatched": 0, "oldest_overdue_seconds": 0}
+    assert answered == {
+        "due": 0, "dispatched": 0, "parked": 0, "oldest_overdue_seconds": 0, "failing": 0, "held": 0,
+    }  # fmt: skip
+
+
+def test_the_maintain_sample_counts_and_writes_nothing(deployed: Deployed) -> None:
+    assert deployed("maintain")(sample("maintain")) == {
+        "operation": "reconcile", "seen": 0, "adopted": 0, "doubtful": 0, "skipped": 0, "unknown_provider": 0,
+        "next": None,
+    }  # fmt: skip
 
 
 def test_health_needs_neither_table_nor_key(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

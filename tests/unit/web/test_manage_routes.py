@@ -59,7 +59,7 @@ def test_a_connection_is_shown_with_the_fields_of_the_contract_and_no_token(depl
     response = ask(deployment, ONE)
     assert set(body_of(response)) == {
         "tenant", "integration", "name", "provider", "status", "cause", "account", "scopes", "metadata", "label",
-        "description", "generation", "expires_at", "refreshed_at", "created_at",
+        "description", "generation", "expires_at", "grant_expires_at", "refreshed_at", "created_at",
     }  # fmt: skip
     assert "CNRY-" not in response["body"]
     assert "CNRY-" not in ask(deployment, LIST)["body"]

@@ -5,22 +5,23 @@ that overslept its lease can still save a token nobody else replaced. See `docs/
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from consentry.aws.dynamodb import Refused, Update, apply, from_item, storage_errors, to_item
-from consentry.model import RECORD_VERSION, Connection, ConnectionKey, Grant, Status
-from consentry.ports import TABLE_UNAVAILABLE, Commit, CommitOutcome, Due, Failure, Lease, RefreshHint
+from consentry.aws.rows import connection_from, due_from, readable
+from consentry.model import RECORD_VERSION, Connection, ConnectionKey, Status
+from consentry.ports import TABLE_UNAVAILABLE, Commit, CommitOutcome, Due, Failure, Lease
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 SHARDS: Final = 8
+_PAGE: Final = 250
 _LEASE: Final = ("lease_owner", "lease_until")
 _INTENT: Final = ("pend_gen", "pend_at")
 _DUE: Final = ("due_shard", "due_at", "enqueued_until")
-_TROUBLE: Final = ("last_error", "next_try_at", "status_cause", "attention", "attention_since")
+_TROUBLE: Final = ("last_error", "refused", "next_try_at", "status_cause", "attention", "attention_since")
 
 
 def shard_of(key: ConnectionKey) -> int:
@@ -30,22 +31,6 @@ def shard_of(key: ConnectionKey) -> int:
 
 def _key(key: ConnectionKey) -> dict[str, str]:
     return {"tenant": key.tenant, "connection": key.sort_key}
-
-
-def connection_from(item: Mapping[str, Any]) -> Connection:
-    plain = {name: item[name] for name in _PLAIN if name in item}
-    return Connection(
-        key=ConnectionKey.from_sort_key(item["tenant"], item["connection"]),
-        grant_type=Grant(item["grant_type"]),
-        status=Status(item["status"]),
-        scopes=tuple(item.get("scopes", ())),
-        **plain,
-    )
-
-
-_PLAIN: Final = tuple(
-    name for name in Connection.__dataclass_fields__ if name not in {"key", "grant_type", "status", "scopes"}
-)
 
 
 class DynamoConnections:
@@ -67,7 +52,7 @@ class DynamoConnections:
             ExpressionAttributeValues=to_item({":tenant": tenant}),
         )
         with storage_errors("list connections"):
-            return [connection_from(from_item(item)) for page in pages for item in page["Items"]]
+            return list(readable(from_item(item) for page in pages for item in page["Items"]))
 
     def take_lease(self, key: ConnectionKey, lease: Lease) -> Connection | None:
         update = Update()
@@ -79,6 +64,7 @@ class DynamoConnections:
         gen, pend_gen = update.name("gen"), update.name("pend_gen")
         update.require(
             update.equal("gen", lease.gen),
+            update.equal("v", RECORD_VERSION),
             update.equal("epoch", lease.epoch),
             update.equal("status", Status.ACTIVE.value),
             f"attribute_not_exists({pend_gen}) OR {pend_gen} <> {gen}"
@@ -114,7 +100,10 @@ class DynamoConnections:
         else:
             deleting = f"{update.name('status')} <> {update.value(Status.DELETING.value)}"
             update.require(
-                update.equal("gen", commit.expected_gen), update.equal("epoch", commit.expected_epoch), deleting
+                update.equal("gen", commit.expected_gen),
+                update.equal("v", RECORD_VERSION),
+                update.equal("epoch", commit.expected_epoch),
+                deleting,
             )
         return self._apply_commit(update, commit)
 
@@ -130,7 +119,7 @@ class DynamoConnections:
 
     def record_failure(self, key: ConnectionKey, failure: Failure) -> bool:
         update = Update()
-        update.set({"last_error": failure.error, "failures": failure.failures})
+        update.set({"last_error": failure.error, "failures": failure.failures, "refused": failure.refused})
         if failure.status is Status.ACTIVE:
             due = {"next_try_at": failure.next_try_at, "due_at": failure.due_at, "due_shard": shard_of(key)}
             update.set(due).remove([*_LEASE, "enqueued_until", *(_INTENT if failure.answered else ())])
@@ -165,18 +154,25 @@ class DynamoConnections:
         except Refused:
             return
 
-    def due(self, shard: int, *, now: int, limit: int) -> Sequence[Due]:
+    def due(self, shard: int, *, now: int) -> Iterator[Due]:
+        condition = "due_shard = :shard AND due_at <= :now"
+        return due_from(self._in_index(condition, {":shard": shard, ":now": now}))
+
+    def integrations(self, shard: int) -> Iterator[str]:
+        items = self._in_index("due_shard = :shard", {":shard": shard})
+        return (str(item["connection"]).partition("#")[0] for item in items)
+
+    def _in_index(self, condition: str, values: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName="due",
-            KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-            FilterExpression="attribute_not_exists(enqueued_until) OR enqueued_until < :now",
-            ExpressionAttributeValues=to_item({":shard": shard, ":now": now}),
-            PaginationConfig={"PageSize": limit},
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=to_item(values),
+            PaginationConfig={"PageSize": _PAGE},
         )
         with storage_errors("query due"):
-            items = islice((item for page in pages for item in page["Items"]), limit)
-            return [_due_from(from_item(item)) for item in items]
+            for page in pages:
+                yield from map(from_item, page["Items"])
 
     def mark_enqueued(self, due: Due, *, until: int) -> None:
         update = Update().set({"enqueued_until": until})
@@ -194,8 +190,3 @@ def _is_recorded(failure: Failure, item: Mapping[str, Any]) -> bool:
     wanted = {"gen": failure.gen, "epoch": failure.epoch, "last_error": failure.error, "failures": failure.failures}
     last = {"next_try_at": failure.next_try_at} if failure.status is Status.ACTIVE else {"status": failure.status.value}
     return all(item.get(name) == value for name, value in (wanted | last).items())
-
-
-def _due_from(item: Mapping[str, Any]) -> Due:
-    key = ConnectionKey.from_sort_key(item["tenant"], item["connection"])
-    return Due(RefreshHint(key, item["gen"]), item["due_at"])

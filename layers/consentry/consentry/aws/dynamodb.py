@@ -59,13 +59,14 @@ class Refused(Exception):
 
 
 class Update:
-    """One UpdateItem, its names and values numbered as they come: `SET`, `REMOVE`, and a condition."""
+    """One UpdateItem, its names and values numbered as they come: `SET`, `REMOVE`, `ADD`, and a condition."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._values: Item = {}
         self._set: list[str] = []
         self._remove: list[str] = []
+        self._add: list[str] = []
         self._conditions: list[str] = []
 
     def name(self, attribute: str) -> str:
@@ -84,6 +85,11 @@ class Update:
         self._remove += [self.name(attribute) for attribute in attributes]
         return self
 
+    def add(self, amounts: Mapping[str, int]) -> "Update":
+        """Count up, from 0 where there is nothing yet."""
+        self._add += [f"{self.name(name)} {self.value(amount)}" for name, amount in amounts.items()]
+        return self
+
     def require(self, *conditions: str) -> "Update":
         self._conditions += conditions
         return self
@@ -91,8 +97,16 @@ class Update:
     def equal(self, attribute: str, value: object) -> str:
         return f"{self.name(attribute)} = {self.value(value)}"
 
+    def missing(self, attribute: str) -> str:
+        return f"attribute_not_exists({self.name(attribute)})"
+
+    def earlier(self, attribute: str, value: int) -> str:
+        """Hold if the attribute is missing or smaller."""
+        name = self.name(attribute)
+        return f"attribute_not_exists({name}) OR {name} < {self.value(value)}"
+
     def request(self, table: str, key: Values) -> dict[str, Any]:
-        clauses = [("SET", self._set), ("REMOVE", self._remove)]
+        clauses = [("SET", self._set), ("REMOVE", self._remove), ("ADD", self._add)]
         expression = " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses if parts)
         return {
             "TableName": table,

@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 1
 _NUMBERS: Final = ("expected_gen", "expected_epoch", "epoch")
+_TOO_LARGE: Final = 2**53
+# What a refresh may change; whatever else follows from the commit itself.
+_WRITTEN: Final = frozenset({
+    "access_token", "token_type", "refreshed_at", "grant", "scopes", "due_at", "expires_at", "metadata", "warned_at",
+})  # fmt: skip
 _COUNTS: Final = (
     "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed",
 )  # fmt: skip
 
 
 class SqsEscrow:
-    def __init__(self, client: "SQSClient", url: str) -> None:
+    """`dead_letters` is where a message goes that could not be written for a day: it waits there all the same."""
+
+    def __init__(self, client: "SQSClient", url: str, dead_letters: str = "") -> None:
         self._client = client
         self._url = url
+        self._all = [each for each in (url, dead_letters) if each]
 
     def keep(self, commit: Commit) -> None:
         with storage_errors("keep in escrow"):
@@ -37,10 +45,13 @@ class SqsEscrow:
 
     def is_empty(self) -> bool:
         try:
-            with storage_errors("look into escrow"):
-                answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(_COUNTS))
+            return all(map(self._holds_nothing, self._all))
         except StorageUnavailable:
             return False
+
+    def _holds_nothing(self, url: str) -> bool:
+        with storage_errors("look into escrow"):
+            answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=list(_COUNTS))
         counts = answer.get("Attributes", {})
         return all(counts.get(name) == "0" for name in _COUNTS)
 
@@ -71,17 +82,30 @@ def kept(message: str) -> Commit:
             **{name: _number(body[name]) for name in _NUMBERS},
             commit_id=str(body["commit_id"]),
             status=Status(body["status"]),
-            set_attributes=from_item(body["set"]),
-            remove=tuple(str(name) for name in body["remove"]),
+            set_attributes=_own(from_item(body["set"])),
+            remove=tuple(_own(dict.fromkeys(_listed(body["remove"])))),
         )
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         raise InvalidRequest("an escrow message must be a commit of version 1, as the engine writes it") from None
 
 
 def _number(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_LARGE:
         return value
     raise TypeError
+
+
+def _listed(names: object) -> list[Any]:
+    if isinstance(names, list):
+        return names
+    raise TypeError
+
+
+def _own(attributes: dict[str, object]) -> dict[str, object]:
+    """Refuse what no commit of the engine changes, such as keys and generations."""
+    if attributes.keys() <= _WRITTEN:
+        return attributes
+    raise ValueError
 
 
 def _with_bytes(value: Mapping[str, Any]) -> Mapping[str, Any]:

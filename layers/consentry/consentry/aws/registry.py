@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from consentry.aws.dynamodb import from_item, storage_errors, to_item
+from consentry.aws.health import SUFFIX
 from consentry.errors import Misconfigured
 from consentry.model import ConnectionKey, Integration, Secret
 from consentry.ports import HINT_VERSION, RefreshHint
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
 
 def _integration_from(item: Mapping[str, Any]) -> Integration:
     """Read an item that somebody may have written by hand; what is wrong with it becomes its `problem`."""
-    known = Integration(id=item["integration"], provider="")
+    provider, rate = item.get("provider", ""), item.get("refreshes_per_minute")
+    known = Integration(
+        id=item["integration"],
+        provider=provider if isinstance(provider, str) else "",
+        refreshes_per_minute=rate if type(rate) is int and rate > 0 else None,
+    )
     texts = {name: item.get(name, "") for name in ("provider", "client_id", "display_name")}
     lists = {name: item.get(name, []) for name in ("scopes", "optional_scopes")}
-    if not isinstance(texts["provider"], str) or not texts["provider"]:
+    if not known.provider:
         return replace(known, problem="its attribute provider must be a string: the id of a provider file")
     for name, value in texts.items():
         if not isinstance(value, str):
@@ -32,6 +38,8 @@ def _integration_from(item: Mapping[str, Any]) -> Integration:
     for name, values in lists.items():
         if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
             return replace(known, problem=f"its attribute {name} must be a list (L) of strings (S)")
+    if rate is not None and known.refreshes_per_minute is None:
+        return replace(known, problem="its attribute refreshes_per_minute must be a number (N) of at least 1")
     return replace(known, **texts, scopes=tuple(lists["scopes"]), optional_scopes=tuple(lists["optional_scopes"]))
 
 
@@ -54,7 +62,8 @@ class DynamoIntegrations:
     def integrations(self) -> Sequence[Integration]:
         pages = self._client.get_paginator("scan").paginate(TableName=self._table)
         with storage_errors("list integrations"):
-            return [_integration_from(from_item(item)) for page in pages for item in page["Items"]]
+            items = [from_item(item) for page in pages for item in page["Items"]]
+        return [_integration_from(item) for item in items if not item["integration"].endswith(SUFFIX)]
 
 
 class SecretsManagerSecrets:
@@ -105,11 +114,14 @@ class SqsRefreshQueue:
         self._client = client
         self._url = url
 
-    def send(self, hints: Sequence[RefreshHint]) -> Sequence[RefreshHint]:
-        entries = [{"Id": str(index), "MessageBody": _message(hint)} for index, hint in enumerate(hints)]
+    def send(self, hints: Sequence[tuple[RefreshHint, int]]) -> Sequence[RefreshHint]:
+        entries = [
+            {"Id": str(index), "MessageBody": _message(hint), "DelaySeconds": delay}
+            for index, (hint, delay) in enumerate(hints)
+        ]
         with storage_errors("send refresh hints"):
             answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]  # plain dicts
-        return [hints[int(accepted["Id"])] for accepted in answer.get("Successful", [])]
+        return [hints[int(accepted["Id"])][0] for accepted in answer.get("Successful", [])]
 
 
 def _message(hint: RefreshHint) -> str:

@@ -20,6 +20,7 @@ _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 _INPUT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MAX_INPUT_LENGTH: Final = 16384
+_MAX_GONE_RETRIES: Final = 2
 # Consentry writes these itself, or the connection depends on them.
 _OWN_HEADERS: Final = frozenset(
     {"authorization", "accept-encoding", "host", "content-length", "transfer-encoding", "connection", "cookie"}
@@ -189,11 +190,14 @@ def _numbers(provider: Provider) -> Iterator[str]:
     numbers = {
         "token.expires_in_default_seconds": provider.token.expires_in_default_seconds,
         "refresh.idle_lifetime_seconds": provider.refresh.idle_lifetime_seconds,
+        "refresh.requests_per_minute": provider.refresh.requests_per_minute,
         "refresh.absolute_lifetime_seconds": provider.refresh.absolute_lifetime_seconds,
         "credential_lifetime_days": provider.credential_lifetime_days,
     }
     for where, number in numbers.items():
         if number is not None and number < 1:
             yield f"{where} must be at least 1"
+    if not 0 <= provider.refresh.gone_retries <= _MAX_GONE_RETRIES:
+        yield f"refresh.gone_retries must be from 0 to {_MAX_GONE_RETRIES}: a refused token is seldom good later"
     if provider.refresh.reuse_grace_seconds < 0:
         yield "refresh.reuse_grace_seconds must not be negative"

@@ -1,5 +1,6 @@
 """Commit tokens that just arrived, from a consent or from entered credentials, as a connection's next generation."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,13 +10,15 @@ from consentry.model import Cause, Connection, ConnectionKey, Grant, Metadata, S
 from consentry.oauth.provider import Provider
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Clock, Commit, CommitOutcome, Connections, Envelopes, Randomness, StorageUnavailable
-from consentry.tokens import Lifetime, SealingKeys, grant_payload, token_attributes
+from consentry.tokens import Lifetime, SealingKeys, grant_payload, token_attributes, warning_at
 
 _RACES: Final = 4
 _ATTEMPTS: Final = 20
 _RETRY_SECONDS: Final = 0.25
 _LAST_SECONDS: Final = 7.0  # a write that hangs may last so long (`bootstrap`)
 _MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {"key", "grant_type", "status", "scopes"}
+_LONGEST_KEY: Final = 1024
+_OF_A_GRANT: Final = ("grant", "grant_expires_at", "warned_at", "client_account")
 _KEPT: Final = ("label", "description", "created_at")  # a consent says nothing about these, unless it does
 
 
@@ -133,14 +136,18 @@ class StoreTokens:
     ) -> tuple[dict[str, object], tuple[str, ...]]:
         """Return what the commit sets, and the names of what ends with it."""
         now, renews = self.clock.now(), arrival.renews(before)
+        grant_expires_at = _grant_expires_at(arrival, before if renews else None, now)
         lifetime = Lifetime(
             key=arrival.key,
             now=now if arrival.asked_at is None else arrival.asked_at,
             min_refresh_seconds=self.min_refresh_seconds,
             refreshable=bool(arrival.credentials) or arrival.tokens.refresh_token is not None or renews,
             idle_seconds=arrival.provider.refresh.idle_lifetime_seconds,
+            warn_at=warning_at(grant_expires_at),
         )
         attributes, ended = token_attributes(arrival.tokens, keys, lifetime)
+        if grant_expires_at is not None:
+            attributes["grant_expires_at"] = grant_expires_at
         if arrival.credentials:
             attributes["grant"] = keys.grant.seal(grant_payload(arrival.credentials))
         attributes |= {
@@ -153,14 +160,31 @@ class StoreTokens:
             **arrival.texts,
         }
         if arrival.account:
-            attributes["client_account"] = f"{arrival.provider.id}|{arrival.client_id}|{arrival.account}"
+            attributes["client_account"] = client_account(arrival)
         if arrival.status is Status.SCOPE_INSUFFICIENT:
             attributes.pop("due_at", None)
             attributes |= {"status_cause": Cause.SCOPE_MISSING.value, "attention": arrival.status.value}
             attributes["attention_since"] = now
-        kept = {"grant"} if renews else set()
-        absent = [name for name in ("grant", "client_account") if name not in attributes and name not in kept]
+        kept = {"grant", "warned_at"} if renews else set()
+        absent = [name for name in _OF_A_GRANT if name not in attributes and name not in kept]
         return attributes, (*ended, *absent)
+
+
+def client_account(arrival: Arrival) -> str:
+    """Return what connections of one client and account have in common; short enough for the key of an index."""
+    whole = f"{arrival.provider.id}|{arrival.client_id}|{arrival.account}"
+    if len(whole.encode()) <= _LONGEST_KEY:
+        return whole
+    return f"{arrival.provider.id}|{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
+def _grant_expires_at(arrival: Arrival, renewed: Connection | None, now: int) -> int | None:
+    """Return when the grant ends whatever is done: by the provider's data, from its consent on."""
+    if renewed:
+        return renewed.grant_expires_at
+    days, seconds = arrival.provider.credential_lifetime_days, arrival.provider.refresh.absolute_lifetime_seconds
+    life = days * 24 * 3600 if days else seconds
+    return now + life if life else None
 
 
 def _as_committed(commit: Commit, before: Connection | None) -> Connection:

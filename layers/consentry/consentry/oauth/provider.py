@@ -97,8 +97,16 @@ class TokenEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshBehaviour:
+    """What refreshing does, and how often it may be done.
+
+    `gone_retries` is how often a refused refresh token is tried again, a minute apart, where a provider is known to
+    refuse by mistake.
+    """
+
     rotation: Rotation
     reuse_grace_seconds: int = 0
+    gone_retries: int = 0
+    requests_per_minute: int | None = None
     idle_lifetime_seconds: int | None = None
     absolute_lifetime_seconds: int | None = None
 

@@ -65,8 +65,14 @@ def _success(provider: Provider, answer: HttpAnswer, fields: dict[str, object] |
         scopes=answer_fields.scopes(answer_fields.at(fields, endpoint.scopes_field), endpoint.scope_separator),
         metadata=answer_fields.kept_fields(fields, endpoint.keep),
         account=answer_fields.scalar_text(fields, endpoint.account_field),
+        refresh_token_unusable=not refresh_token and _is_meant(fields.get("refresh_token"), grant),
         refresh_expires_in_seconds=answer_fields.seconds(answer_fields.at(fields, endpoint.refresh_expires_in_field)),
     )
+
+
+def _is_meant(refresh_token: object, grant: GrantType) -> bool:
+    """Whether something stands where a refresh token should, and was to be used."""
+    return grant is not GrantType.CLIENT_CREDENTIALS and refresh_token not in (None, "")
 
 
 def _is_error(endpoint: TokenEndpoint, fields: Mapping[str, object], *, token: str) -> bool:

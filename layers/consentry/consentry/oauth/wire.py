@@ -51,7 +51,10 @@ class FailureClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenGrant:
-    """A usable token answer (RFC 6749 section 5.1). `None` means that the provider said nothing about it."""
+    """A usable token answer (RFC 6749 section 5.1). `None` means that the provider said nothing about it.
+
+    `refresh_token_unusable`: it named a refresh token that is none, so that the one in use may have ended.
+    """
 
     access_token: Secret
     token_type: str
@@ -61,6 +64,7 @@ class TokenGrant:
     metadata: Metadata
     account: str
     refresh_expires_in_seconds: int | None = None
+    refresh_token_unusable: bool = False
 
 
 class TokenRequestFailed(Exception):

@@ -1,6 +1,6 @@
 """Ask a provider's token endpoint for one connection's tokens, and say what became of the request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from consentry.oauth.provider import Provider
 from consentry.oauth.token_answer import UNKNOWN, parse_token_answer
 from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequest, TokenRequestFailed
 from consentry.ports import Clock, NotDelivered, TokenEndpointClient, Undetermined
-from consentry.refresh.policy import CALL, GUARD, Outcome, Refusal
+from consentry.refresh.policy import CALL, GUARD, LEASE, SETTLE, Outcome, Refusal
 from consentry.tokens import SealingKeys
 
 
@@ -34,10 +34,11 @@ class Prepared:
 class Unprepared(Exception):
     """No request could be prepared; nothing was sent."""
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    def __init__(self, outcome: Outcome, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
         self.outcome = outcome
         self.reason = reason
+        self.remedy = remedy
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def unprepared() -> Iterator[None]:
     try:
         yield
     except ConsentryError as error:
-        raise Unprepared(Outcome.UNAVAILABLE, error.detail or error.code) from None
+        raise Unprepared(Outcome.UNAVAILABLE, error.detail or error.code, error.public) from None
 
 
 class Refused(Exception):
@@ -63,6 +64,7 @@ class Refused(Exception):
 class AskProvider:
     clock: Clock
     client: TokenEndpointClient
+    may_repeat: Callable[[], bool]
 
     def __call__(self, prepared: Prepared) -> tuple[TokenGrant, int]:
         """One request; a second one only if the first provably never arrived, or the provider forgives a replay.
@@ -73,8 +75,12 @@ class AskProvider:
             return self._request(prepared, repeated=False)
         except Refused as first:
             forgiving = prepared.provider.refresh.reuse_grace_seconds > 0
-            may_repeat = first.undelivered or (first.peer_closed and forgiving)
-            if not may_repeat or self.clock.remaining_seconds() < GUARD:
+            harmless = first.undelivered or (first.peer_closed and forgiving)
+            if not harmless or self.clock.remaining_seconds() < GUARD:
+                raise
+            # A grace that ends before anybody else may ask leaves no other chance: no budget counts then.
+            last_chance = first.peer_closed and prepared.provider.refresh.reuse_grace_seconds <= LEASE + SETTLE
+            if not last_chance and not self.may_repeat():
                 raise
             return self._repeat(prepared, first)
 

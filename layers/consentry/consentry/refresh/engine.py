@@ -6,10 +6,11 @@ write, one POST, one commit fenced by lineage. Whatever happens, the record says
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from consentry import log
-from consentry.errors import ConsentryError
+from consentry.errors import ConsentryError, UnreadableRecord
 from consentry.model import Cause, Connection, ConnectionKey, Field, Grant, Status
 from consentry.oauth.provider import Provider, Rotation
 from consentry.oauth.token_request import ClientIdentity, client_credentials_request, refresh_request
@@ -18,7 +19,6 @@ from consentry.ports import (
     Catalogue,
     ClientSecrets,
     Clock,
-    Commit,
     CommitOutcome,
     Connections,
     Envelopes,
@@ -30,23 +30,28 @@ from consentry.ports import (
     TokenEndpointClient,
 )
 from consentry.refresh.asking import AskProvider, Prepared, Refused, Unprepared, unprepared
+from consentry.refresh.guard import Guard
 from consentry.refresh.policy import (
     CLOCK_SKEW,
-    ESCROW,
+    COMMIT,
     GUARD,
     LEASE,
     Look,
     Outcome,
+    Refusal,
     Verdict,
+    held_verdict,
     in_doubt_due_at,
     reason_to_wait,
     settle_seconds,
     unprepared_pause_seconds,
     verdict,
 )
-from consentry.tokens import Lifetime, SealingKeys, grant_secrets, stored_refresh_token, token_attributes
+from consentry.refresh.revoking import Revoke
+from consentry.refresh.saving import SaveTokens, insistently, told
+from consentry.tokens import SealingKeys, grant_secrets, stored_refresh_token
 
-_WRITE_RETRY_SECONDS: Final = 0.25
+_COUNTING: Final = 6  # two calls that hang, before what the provider said is written down
 _PATIENCE: Final = (0.1, 0.3)
 
 
@@ -68,6 +73,7 @@ class RefreshConnection:
     envelopes: Envelopes
     provider_client: TokenEndpointClient
     escrow: Escrow
+    guard: Guard
     epoch: int
     min_refresh_seconds: int
 
@@ -76,13 +82,17 @@ class RefreshConnection:
 
         Raise only what reading the record raises (`StorageUnavailable`): then nothing was sent and nothing written.
         """
-        record = self._patiently(lambda: self.connections.read(key))
+        try:
+            record = self._patiently(lambda: self.connections.read(key))
+        except UnreadableRecord as error:
+            log.record("record not readable, left as it is", {"detail": error.detail}, level="critical")
+            return Refreshed(Outcome.UNREADABLE, 0)
         if record is None:
             return Refreshed(Outcome.ABSENT, 0)
         try:
             return self._look(record, rejected_gen)
         except Unprepared as error:
-            return self._postpone(record, error.outcome, error.reason)
+            return self._postpone(record, error)
 
     def _look(self, record: Connection, rejected_gen: int | None) -> Refreshed:
         with unprepared():
@@ -102,6 +112,8 @@ class RefreshConnection:
         rotates = provider.refresh.rotation is Rotation.ROTATES
         if record.in_doubt and rotates and not self.escrow.is_empty():
             raise Unprepared(Outcome.WAITING, "escrow_not_empty")  # the answer may be on its way into the record
+        if not self.guard.admits(record.key.integration):
+            return Refreshed(Outcome.HELD_BACK, record.gen)  # it stays due; the dispatcher knows when to ask again
         with unprepared():
             prepared = self._patiently(lambda: self._prepare(record, provider))
         if self.clock.remaining_seconds() < GUARD:
@@ -123,13 +135,14 @@ class RefreshConnection:
                 self.clock.sleep(pause)
         return call()
 
-    def _postpone(self, record: Connection, outcome: Outcome, reason: str) -> Refreshed:
+    def _postpone(self, record: Connection, trouble: Unprepared) -> Refreshed:
         """Let others go first; the record says what stood in the way, and when it is looked at again."""
-        now = self.clock.now()
-        log.record("refresh not attempted", {**_fields(record), "outcome": outcome, "detail": reason}, level="error")
+        now, outcome = self.clock.now(), trouble.outcome
+        fields = {**told(record), "outcome": outcome, "detail": trouble.reason, "remedy": trouble.remedy}
+        log.record("refresh not attempted", fields, level="error")
         if record.due_at is not None and record.due_at <= now + CLOCK_SKEW:
             until = now + unprepared_pause_seconds(record.failures)
-            self.connections.postpone(record, error=f"not_attempted:{reason}", until=until)
+            self.connections.postpone(record, error=f"not_attempted:{trouble.reason}", until=until)
         return Refreshed(outcome, record.gen)
 
     def _prepare(self, record: Connection, provider: Provider) -> Prepared:
@@ -170,14 +183,25 @@ class RefreshConnection:
         try:
             tokens, asked_at = self._ask(prepared)
         except Refused as refused:
-            refusal, behaviour = refused.refusal, prepared.provider.refresh
-            decided = verdict(before, refusal, behaviour, now=self.clock.now(), fraction=self.randomness.fraction())
-            return self._record(before, owner, decided, f"{refusal.kind}:{refusal.error}")
+            return self._refused(prepared, before, owner, refused.refusal)
         return self._commit(prepared, tokens, asked_at)
+
+    def _refused(self, prepared: Prepared, before: Connection, owner: str, refusal: Refusal) -> Refreshed:
+        integration, behaviour = before.key.integration, prepared.provider.refresh
+        decided = verdict(before, refusal, behaviour, now=self.clock.now(), fraction=self.randomness.fraction())
+        if refusal.kind is FailureClass.GONE and decided.cause:
+            first = before.refused == behaviour.gone_retries
+            hurried = self.clock.remaining_seconds() < COMMIT + _COUNTING
+            if self.guard.holds(integration, first=first, hurried=hurried):
+                decided = held_verdict(before, refusal, now=self.clock.now(), fraction=self.randomness.fraction())
+        refreshed = self._record(before, owner, decided, f"{refusal.kind}:{refusal.error}")
+        self.guard.failed(integration, refusal)
+        return refreshed
 
     def _ask(self, prepared: Prepared) -> tuple[TokenGrant, int]:
         """Ask, and if the provider refuses the client itself, once more with the secret from before its rotation."""
-        ask = AskProvider(self.clock, self.provider_client)
+        may_repeat = partial(self.guard.may_repeat, prepared.record.key.integration)
+        ask = AskProvider(self.clock, self.provider_client, may_repeat)
         try:
             return ask(prepared)
         except Refused as refused:
@@ -200,62 +224,27 @@ class RefreshConnection:
         return refresh_request(prepared.provider, client, stored_refresh_token(prepared.grant))
 
     def _commit(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Refreshed:
-        """Write the new generation, again and again until it is there or time is up; it exists nowhere else."""
         record = prepared.record
-        commit = self._commit_of(prepared, tokens, asked_at)
-        try:
-            outcome = self._insistently(lambda: self.connections.commit(commit))
-        except StorageUnavailable as error:
-            return self._keep(record, commit, error)
-        if outcome is CommitOutcome.COMMITTED:
-            return Refreshed(Outcome.REFRESHED, record.gen + 1)
-        # Somebody else's generation stands: theirs is newer, or the connection is being removed.
-        log.record("refresh was superseded", {**_fields(record), "outcome": outcome}, level="warning")
-        return self._adopt(record)
-
-    def _insistently[T](self, write: Callable[[], T]) -> T:
-        """Repeat a write that may be repeated until storage answers; raise its trouble when time is up."""
-        while True:
-            try:
-                return write()
-            except StorageUnavailable:
-                if self.clock.remaining_seconds() < ESCROW:
-                    raise
-                self.clock.sleep(_WRITE_RETRY_SECONDS)
-
-    def _keep(self, record: Connection, commit: Commit, trouble: StorageUnavailable) -> Refreshed:
-        """Put what cannot be written where another function will write it, by the same conditional commit."""
-        fields = {**_fields(record), "detail": trouble.detail}
-        try:
-            self.escrow.keep(commit)
-        except StorageUnavailable:
-            log.record("new token could not be stored", fields, level="critical")
-            return Refreshed(Outcome.ROTATION_LOST, record.gen)
-        log.record("new token waits in escrow", fields, level="error")
-        return Refreshed(Outcome.ESCROWED, record.gen)
-
-    def _commit_of(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Commit:
-        record = prepared.record
-        lifetime = Lifetime(
-            key=record.key,
-            now=asked_at,
-            min_refresh_seconds=self.min_refresh_seconds,
-            refreshable=True,
-            idle_seconds=prepared.provider.refresh.idle_lifetime_seconds,
-        )
-        attributes, ended = token_attributes(tokens, prepared.keys, lifetime)
-        if tokens.metadata:
-            attributes["metadata"] = {**record.metadata, **tokens.metadata}
-        return Commit(
-            key=record.key,
-            expected_gen=record.gen,
-            expected_epoch=self.epoch,
+        save = SaveTokens(
+            clock=self.clock,
+            randomness=self.randomness,
+            connections=self.connections,
+            escrow=self.escrow,
             epoch=self.epoch,
-            commit_id=self.randomness.token(),
-            status=Status.ACTIVE,
-            set_attributes=attributes,
-            remove=ended,
+            min_refresh_seconds=self.min_refresh_seconds,
         )
+        saved = save(prepared, tokens, asked_at)
+        self.guard.succeeded(record.key.integration)
+        match saved:
+            case CommitOutcome.COMMITTED:
+                return Refreshed(Outcome.REFRESHED, record.gen + 1)
+            case Outcome():
+                return Refreshed(saved, record.gen)
+        # Somebody else's generation stands: theirs is newer, or the connection is being removed.
+        log.record("refresh was superseded", {**told(record), "outcome": saved}, level="warning")
+        if saved is CommitOutcome.DELETING:
+            Revoke(self.clock, self.secrets, self.provider_client)(prepared, tokens)
+        return self._adopt(record)
 
     def _record(self, before: Connection, owner: str, decided: Verdict, error: str) -> Refreshed:
         """Write down what came of it, if generation and lease are still ours: no winner's success is overwritten."""
@@ -265,6 +254,7 @@ class RefreshConnection:
             epoch=self.epoch,
             error=error,
             failures=before.failures + 1,
+            refused=before.refused + 1 if error.startswith(FailureClass.GONE) else 0,
             next_try_at=decided.next_try_at,
             due_at=decided.due_at,
             answered=decided.answered,
@@ -272,10 +262,10 @@ class RefreshConnection:
             cause=decided.cause or "",
             now=self.clock.now(),
         )
-        fields = {**_fields(before), "outcome": decided.outcome, "error": error, "cause": decided.cause}
+        fields = {**told(before), "outcome": decided.outcome, "error": error, "cause": decided.cause}
         log.record("refresh brought no token", {**fields, "next_try_at": decided.next_try_at}, level="warning")
         try:
-            recorded = self._insistently(lambda: self.connections.record_failure(before.key, failed))
+            recorded = insistently(self.clock, lambda: self.connections.record_failure(before.key, failed))
         except StorageUnavailable as trouble:
             # Unwritten, it is as if the answer had never come: the lease already says when to look again.
             log.record("failure could not be stored", {**fields, "detail": trouble.detail}, level="error")
@@ -285,8 +275,3 @@ class RefreshConnection:
     def _adopt(self, record: Connection) -> Refreshed:
         newest = self.connections.read(record.key)
         return Refreshed(Outcome.ADOPTED, newest.gen) if newest else Refreshed(Outcome.ABSENT, 0)
-
-
-def _fields(record: Connection) -> dict[str, object]:
-    key = record.key
-    return {"tenant": key.tenant, "connection": key.sort_key, "provider": record.provider, "gen": record.gen}

@@ -26,7 +26,9 @@ ESCROW: Final = 7
 
 _BACKOFF_FIRST: Final = 15
 _BACKOFF_LAST: Final = 900
-_CREDENTIAL_RETRY: Final = 60
+_REFUSED_RETRY: Final = 60
+_HELD_FIRST: Final = 900
+_HELD_LAST: Final = 7200
 _BEFORE_EXPIRY: Final = 120
 _UNPREPARED_FIRST: Final = 60
 
@@ -41,6 +43,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"
     ABSENT = "absent"
     UNAVAILABLE = "unavailable"
+    UNREADABLE = "unreadable"
     TABLE_UNAVAILABLE = "table_unavailable"
     UNFORESEEN = "unforeseen"
     RETRY_LATER = "retry_later"
@@ -48,6 +51,8 @@ class Outcome(StrEnum):
     IN_DOUBT = "in_doubt"
     REAUTH_REQUIRED = "reauth_required"
     NOT_ACTIVE = "not_active"
+    HELD_BACK = "held_back"
+    HELD = "held"
     OTHER_EPOCH = "other_epoch"
     NOT_REFRESHABLE = "not_refreshable"
     ESCROWED = "escrowed"
@@ -151,15 +156,15 @@ def verdict(before: Connection, refusal: Refusal, behaviour: RefreshBehaviour, *
     """
     older_doubt = before.in_doubt or refusal.repeated
     match refusal.kind:
-        case FailureClass.GONE:
+        case FailureClass.GONE if before.refused >= behaviour.gone_retries:
             cause = Cause.AMBIGUOUS_ROTATION if older_doubt else Cause.GRANT_REVOKED
             return Verdict(outcome=Outcome.REAUTH_REQUIRED, cause=cause)
         case FailureClass.CREDENTIAL_REJECTED if before.failures > 0 and before.last_error.startswith(refusal.kind):
             return Verdict(outcome=Outcome.REAUTH_REQUIRED, cause=Cause.CREDENTIAL_REJECTED)
     answered = not refusal.processed and not older_doubt
     pause = backoff_seconds(before.failures, fraction, refusal.retry_after_seconds)
-    if refusal.kind is FailureClass.CREDENTIAL_REJECTED:
-        pause = _CREDENTIAL_RETRY
+    if refusal.kind in {FailureClass.CREDENTIAL_REJECTED, FailureClass.GONE}:
+        pause = _REFUSED_RETRY
     if not answered:
         pause = _unanswered_pause(pause, before, behaviour, now)
     again = now + pause
@@ -167,7 +172,16 @@ def verdict(before: Connection, refusal: Refusal, behaviour: RefreshBehaviour, *
     return Verdict(outcome=_OUTCOMES[refusal.kind], next_try_at=again, due_at=due_at, answered=answered)
 
 
+def held_verdict(before: Connection, refusal: Refusal, *, now: int, fraction: float) -> Verdict:
+    """Decide about a refused grant that is not to be believed, because too many others were refused with it."""
+    pause = min(_HELD_LAST, _HELD_FIRST << min(before.failures, 3)) * (1 + fraction) / 2
+    again = now + int(pause)
+    answered = not (before.in_doubt or refusal.repeated)
+    return Verdict(outcome=Outcome.HELD, next_try_at=again, due_at=again, answered=answered)
+
+
 _OUTCOMES: Final = {
+    FailureClass.GONE: Outcome.RETRY_LATER,
     FailureClass.CREDENTIAL_REJECTED: Outcome.RETRY_LATER,
     FailureClass.OPERATOR: Outcome.OPERATOR,
     FailureClass.LATER: Outcome.RETRY_LATER,

@@ -192,6 +192,7 @@ def shown(connection: Connection) -> dict[str, object]:
         "description": connection.description,
         "generation": connection.gen,
         "expires_at": connection.expires_at,
+        "grant_expires_at": connection.grant_expires_at,
         "refreshed_at": connection.refreshed_at,
         "created_at": connection.created_at,
     }

@@ -3,46 +3,66 @@
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, Final
 
 from consentry import log
 from consentry.errors import ConsentryError, InvalidRequest
 from consentry.model import ConnectionKey
-from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE, Connections, Escrow, StorageUnavailable
+from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE, Connections, Escrow
 from consentry.refresh.dispatch import Dispatch
 from consentry.refresh.engine import RefreshConnection, Refreshed
 from consentry.refresh.policy import Outcome
 from consentry.web.boundary import place
 
 _AT_ONCE: Final = 10
+_METRICS: Final = {
+    "due": "Due",
+    "dispatched": "Dispatched",
+    "parked": "Parked",
+    "oldest_overdue_seconds": "OldestOverdue",
+    "failing": "FailingIntegrations",
+    "held": "HeldIntegrations",
+}
 _UNDONE: Final = frozenset({Outcome.TABLE_UNAVAILABLE, Outcome.UNFORESEEN})
 
 
 def tick(dispatch: Dispatch) -> dict[str, int]:
     """Sweep once, and say so: the heartbeat."""
-    found = dispatch()
-    fields = {"due": found.due, "dispatched": found.dispatched, "oldest_overdue_seconds": found.oldest_overdue_seconds}
+    try:
+        fields = asdict(dispatch())
+    except ConsentryError as error:
+        log.record("sweep ended early", {"code": error.code, "detail": error.detail}, level="error")
+        raise  # the next minute's sweep begins anew, and an alarm sees that this one sent no heartbeat
     log.record("dispatched", fields)
-    log.count("Due", value=found.due)
-    log.count("Dispatched", value=found.dispatched)
-    log.count("OldestOverdue", value=found.oldest_overdue_seconds, unit="Seconds")
+    log.heartbeat({_METRICS[name]: value for name, value in fields.items()})
     return fields
 
 
-def work(event: Mapping[str, Any], engine: RefreshConnection) -> dict[str, Any]:
+def work(event: object, engine: RefreshConnection) -> dict[str, Any]:
     """Handle a queue batch (answered with the messages to deliver again) or one direct invocation."""
-    if "Records" not in event:
+    if isinstance(event, dict) and "Records" not in event:
         return _direct(event, engine)
-    records: Sequence[Mapping[str, Any]] = event["Records"]
+    records = _records(event)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         handled = list(pool.map(lambda each: _message(each, engine), records))
     return _undone(records, handled)
 
 
-def restore(event: Mapping[str, Any], escrow: Escrow, connections: Connections) -> dict[str, Any]:
+def restore(event: object, escrow: Escrow, connections: Connections) -> dict[str, Any]:
     """Write what waits in escrow by the same conditional commit; what cannot be written yet is delivered again."""
-    records: Sequence[Mapping[str, Any]] = event["Records"]
+    records = _records(event)
     return _undone(records, [_restored(each.get("body", ""), escrow, connections) for each in records])
+
+
+def _records(event: object) -> Sequence[Mapping[str, Any]]:
+    """Return a queue batch's records; one without an id could not be reported, so the whole batch is refused."""
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    whole = isinstance(records, list) and all(isinstance(each, dict) and "messageId" in each for each in records)
+    if isinstance(records, list) and whole:
+        return records
+    message = "the event must be an SQS batch with Records, or an object with tenant, connection, rejected_generation"
+    raise InvalidRequest(message)
 
 
 def _undone(records: Sequence[Mapping[str, Any]], handled: Sequence[bool]) -> dict[str, Any]:
@@ -61,7 +81,7 @@ def _restored(body: str, escrow: Escrow, connections: Connections) -> bool:
     fields = {"tenant": commit.key.tenant, "connection": commit.key.sort_key, "gen": commit.expected_gen + 1}
     try:
         outcome = connections.commit(commit)
-    except StorageUnavailable as error:
+    except ConsentryError as error:
         log.record("escrow still waits", {**fields, "detail": error.detail}, level="error")
         return False
     log.record("restored from escrow", {**fields, "outcome": outcome})
