@@ -13,6 +13,8 @@ from typing import Any, Final
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from dev.outages import Outages
+
 INVOKE: Final = "/2015-03-31/functions/"
 LOCAL: Final = "/_local/"
 PASSED_ON: Final = ("X-Amz-Invocation-Type", "Content-Type")
@@ -77,7 +79,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     moto: Application = DomainDispatcherApplication(create_backend_app)
-    application = with_functions(serialised(moto), arguments.functions)
+    application = Outages(with_functions(serialised(moto), arguments.functions))
     make_server("127.0.0.1", arguments.port, application, threaded=True, request_handler=_Handler).serve_forever()
 
 

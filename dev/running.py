@@ -64,11 +64,24 @@ def tick(ready: Ready) -> None:
     _ask(ready, "POST", "tick")
 
 
-def _ask(ready: Ready, method: str, question: str) -> Any:  # noqa: ANN401 - each question has its own answer
+@contextmanager
+def taken_away(ready: Ready, service: str, mode: str) -> Iterator[None]:
+    """Take an AWS service away from everything that runs, for the length of a `with` block.
+
+    Services and modes are those of `dev.outages`.
+    """
+    _ask(ready, "POST", "outages", {"service": service, "mode": mode})
+    try:
+        yield
+    finally:
+        _ask(ready, "POST", "outages", {"service": service, "mode": None})
+
+
+def _ask(ready: Ready, method: str, question: str, order: object = None) -> Any:  # noqa: ANN401 - each has its own
     address = urllib.parse.urlsplit(ready.aws_endpoint)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
     try:
-        connection.request(method, f"/_local/{question}")
+        connection.request(method, f"/_local/{question}", None if order is None else json.dumps(order))
         return json.loads(connection.getresponse().read())
     finally:
         connection.close()

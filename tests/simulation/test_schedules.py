@@ -13,7 +13,7 @@ from tests.simulation.faults import Answer, Fate
 from tests.simulation.runs import run
 from tests.simulation.world import KINDS
 
-SCHEDULES = 6000
+SCHEDULES = 10_000
 # Made elsewhere than in the engine: the schedules use no disabled or unreadable connections.
 NOT_IN_SCHEDULES = {Outcome.UNFORESEEN}
 FLAGS = ("grant_revoked", "ambiguous_rotation", "credential_rejected", "no_refresh_token")
@@ -26,7 +26,7 @@ def summary() -> dict[str, Any]:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=540,
         check=False,
     )
     assert ran.stdout, ran.stderr

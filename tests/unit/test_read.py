@@ -58,6 +58,7 @@ class FakeAws:
         self.clients: list[str] = []
         self.failing: dict[str, Exception] = {}
         self.on_refresh: Callable[[ConnectionKey, int], object] = self.renew
+        self.slept: Callable[[float], object] = lambda _now: None
         self.stale_item: dict[str, Any] | None = None
         self._lock = threading.Lock()
 
@@ -141,8 +142,13 @@ class FakeAws:
             refresh_function=refresh_function,
             session=cast("Session", self),
             clock=lambda: self.now,
+            sleep=self.sleep,
             deadline_seconds=deadline_seconds,
         )
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept(self.now)
 
 
 @pytest.fixture(autouse=True)
@@ -402,6 +408,35 @@ def test_twenty_threads_past_the_end_cause_one_refresh(aws: FakeAws) -> None:
         tokens = list(threads.map(lambda _: vault.token("acme", "hubspot"), range(20)))
     assert {token.generation for token in tokens} == {2}
     assert len(aws.invocations) == 1
+
+
+def under_way(_key: ConnectionKey, gen: int) -> object:
+    return {"generation": gen, "outcome": "busy"}
+
+
+def test_a_caller_waits_for_another_process_that_is_refreshing(aws: FakeAws) -> None:
+    aws.store(lifetime=-1)
+    aws.on_refresh, began = under_way, aws.now
+    aws.slept = lambda now: aws.store(2) if now >= began + 3 else None
+    assert aws.vault().token("acme", "hubspot").generation == 2
+    assert (len(aws.invocations), aws.now) == (1, began + 3)
+
+
+def test_a_caller_waits_for_another_process_no_longer_than_the_deadline(aws: FakeAws) -> None:
+    aws.store(lifetime=-1)
+    aws.on_refresh, began = under_way, aws.now
+    with pytest.raises(TokenUnavailable):
+        aws.vault(deadline_seconds=4).token("acme", "hubspot")
+    assert aws.now == began + 4
+
+
+def test_a_caller_does_not_wait_for_what_another_process_found_out(aws: FakeAws) -> None:
+    aws.store(lifetime=-1)
+    aws.on_refresh, began = under_way, aws.now
+    aws.slept = lambda _now: aws.change(status={"S": "reauth_required"}, status_cause={"S": "grant_revoked"})
+    with pytest.raises(ReauthRequired):
+        aws.vault().token("acme", "hubspot")
+    assert aws.now < began + 1
 
 
 def test_a_caller_waits_for_another_no_longer_than_the_deadline(aws: FakeAws) -> None:

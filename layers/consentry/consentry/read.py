@@ -28,6 +28,7 @@ CACHE_SECONDS: Final = 300  # a disconnect is felt this soon
 CACHE_ENTRIES: Final = 1000
 DEADLINE_SECONDS: Final = 10.0
 REFRESH_PAUSE_SECONDS: Final = 5  # a refresh that brought nothing is not asked for again at once
+_POLL_SECONDS: Final = 0.5
 _LOGGER: Final = logging.getLogger(__name__)
 _HEADER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -76,12 +77,14 @@ class Vault:
         refresh_function: str | None = None,
         session: "Session | None" = None,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._source = RecordSource(
             table=table, refresh_function=refresh_function, session=session, deadline_seconds=deadline_seconds
         )
         self._clock = clock
+        self._sleep = sleep
         self._deadline_seconds = deadline_seconds
         self._kept = _Bounded[_Kept](CACHE_ENTRIES)
         self._in_vain = _Bounded[tuple[int, float]](CACHE_ENTRIES)
@@ -166,12 +169,17 @@ class Vault:
     def _after_refresh(self, key: ConnectionKey, generation: int) -> Record:
         """Ask for one refresh, unless one for this generation was just in vain, and read what became of it."""
         in_vain, until = self._in_vain.get(key) or (None, 0.0)
+        deadline = self._clock()
         if generation != in_vain or self._clock() >= until:
             try:
-                self._source.refresh(key, generation)
+                if self._source.refresh(key, generation):
+                    deadline += self._deadline_seconds
             except TokenUnavailable as error:  # somebody else may have renewed it meanwhile: the record knows
                 _LOGGER.warning("forced refresh unanswered: %s", error.detail)
         record = self._read(key, consistent=True)
+        while record.gen == generation and record.status == Status.ACTIVE and self._clock() < deadline:
+            self._sleep(_POLL_SECONDS)  # another process is refreshing: its token will be as good as ours
+            record = self._read(key, consistent=True)
         if record.gen == generation:
             self._in_vain.put(key, (generation, self._clock() + REFRESH_PAUSE_SECONDS))
         return record

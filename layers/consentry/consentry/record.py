@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -141,8 +141,11 @@ class RecordSource:
             )
         return Secret(as_text(open_sealed(sealed, answer["Plaintext"])))
 
-    def refresh(self, key: ConnectionKey, rejected_generation: int) -> None:
-        """Invoke the refresh function once and wait. What it did is in the record, whatever it answers."""
+    def refresh(self, key: ConnectionKey, rejected_generation: int) -> bool:
+        """Invoke the refresh function once and wait. What it did is in the record, whatever it answers.
+
+        Return whether somebody else is refreshing just now, so that it pays to look again.
+        """
         wish = {"tenant": key.tenant, "connection": key.sort_key, "rejected_generation": rejected_generation}
         with _explained("lambda:InvokeFunction", "the refresh function"):
             answer = self._function_client().invoke(
@@ -152,6 +155,10 @@ class RecordSource:
             )
         if "FunctionError" in answer:
             raise _later("lambda:InvokeFunction", "the refresh function failed")
+        with suppress(ValueError):
+            told = json.loads(answer["Payload"].read())
+            return isinstance(told, dict) and told.get("outcome") == "busy"
+        return False
 
     def _setting(self, variable: str) -> str:
         if value := self._given[variable] or os.environ.get(variable, ""):
