@@ -197,29 +197,32 @@ def test_a_release_ends_the_hold_and_says_until_when(store: Store) -> None:
 def test_a_budget_is_reserved_by_one_of_many(store: Store) -> None:
     seen = store.health.read("crm")
     with ThreadPoolExecutor(8) as pool:
-        took = list(pool.map(lambda _: store.health.reserve(seen, since=NOW), range(8)))
+        took = list(pool.map(lambda _: store.health.reserve(seen, since=NOW, rate=60), range(8)))
     assert took.count(True) == 1
-    assert store.health.read("crm") == Health(integration="crm", budget=0, budget_at=NOW)
+    assert store.health.read("crm") == Health(integration="crm", budget=0, budget_at=NOW, rate=60)
 
 
 def test_a_budget_is_reserved_by_those_alone_who_saw_it_as_it_stands(store: Store) -> None:
     seen = store.health.read("crm")
-    assert store.health.reserve(seen, since=NOW)
-    assert not store.health.reserve(seen, since=NOW + 60)
-    assert store.health.reserve(store.health.read("crm"), since=NOW + 60)
+    assert store.health.reserve(seen, since=NOW, rate=60)
+    assert not store.health.reserve(seen, since=NOW + 60, rate=60)
+    assert store.health.reserve(store.health.read("crm"), since=NOW + 60, rate=60)
 
 
 def test_what_is_given_back_can_be_reserved_once_even_within_the_same_second(store: Store) -> None:
-    store.health.reserve(store.health.read("crm"), since=NOW)
+    store.health.reserve(store.health.read("crm"), since=NOW, rate=60)
     store.health.give_back("crm", 4, reserved_at=NOW)
     seen = store.health.read("crm")
     assert seen.budget == 4
-    assert [store.health.reserve(seen, since=NOW), store.health.reserve(seen, since=NOW)] == [True, False]
+    assert [store.health.reserve(seen, since=NOW, rate=60), store.health.reserve(seen, since=NOW, rate=60)] == [
+        True,
+        False,
+    ]
 
 
 def test_nothing_is_given_back_after_somebody_else_reserved(store: Store) -> None:
-    store.health.reserve(store.health.read("crm"), since=NOW)
-    store.health.reserve(store.health.read("crm"), since=NOW + 60)
+    store.health.reserve(store.health.read("crm"), since=NOW, rate=60)
+    store.health.reserve(store.health.read("crm"), since=NOW + 60, rate=60)
     store.health.give_back("crm", 4, reserved_at=NOW)
     assert store.health.read("crm").budget == 0
 
@@ -299,9 +302,31 @@ def test_trouble_of_the_table_is_named_by_its_code_alone(store: Store) -> None:
         lambda: store.health.read("crm"),
         store.fail,
         lambda: store.health.pause("crm", until=NOW),
-        lambda: store.health.reserve(Health(integration="crm"), since=NOW),
+        lambda: store.health.reserve(Health(integration="crm"), since=NOW, rate=60),
     ):
         with pytest.raises(StorageUnavailable) as raised:
             call()
         assert raised.value.detail.endswith(": InternalServerError")
         assert "CNRY-" not in f"{raised.value} {raised.value.detail}"
+
+
+def test_a_window_has_so_many_turns_and_a_later_one_as_many_again(store: Store) -> None:
+    took = [store.health.take_turn("crm", window=NOW, most=2) for _ in range(3)]
+    assert took == [True, True, False]
+    assert [store.health.take_turn("crm", window=NOW + 3, most=2) for _ in range(3)] == [True, True, False]
+
+
+def test_a_clock_that_is_behind_finds_no_turn_in_a_window_that_is_over(store: Store) -> None:
+    assert store.health.take_turn("crm", window=NOW, most=2)
+    assert not store.health.take_turn("crm", window=NOW - 3, most=2)
+
+
+def test_a_window_s_turns_are_shared_by_all_who_ask_at_once(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        took = list(pool.map(lambda _: store.health.take_turn("crm", window=NOW, most=3), range(8)))
+    assert sum(took) == 3
+
+
+def test_the_rate_of_the_last_sweep_is_known_to_workers(store: Store) -> None:
+    store.health.reserve(store.health.read("crm"), since=NOW, rate=45)
+    assert store.health.read("crm").rate == 45

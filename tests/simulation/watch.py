@@ -88,7 +88,13 @@ class Watch:
         """Look at a request at the moment in which it is sent."""
         case, now = self.cases[worker], self._timeline.now
         earlier = [each for each in self._authority.posts if each.key == post.key]
-        under_way = [each for each in earlier if each.settled_at > now and not each.arrived]
+        # Of one grant: what a reconnect brought is another one, and the old one's request harms nobody any more.
+        family = self._authority.by_token[post.credential]
+        under_way = [
+            each
+            for each in earlier
+            if each.settled_at > now and not each.arrived and self._authority.by_token[each.credential] is family
+        ]
         self.require(not under_way, "I-01: two requests under way for", post.key)
         self.require(post.key in case.keys, "I-09: a request for somebody else's connection", post.key)
         for each in earlier:

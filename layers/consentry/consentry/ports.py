@@ -191,6 +191,9 @@ class Connections(Protocol):
     def postpone(self, record: Connection, *, error: str, until: int) -> None:
         """Look again at `until`, because a request could not be prepared; unless the record moved on or is leased."""
 
+    def unmark(self, record: Connection) -> None:
+        """Let the dispatcher send it again as soon as it may, unless the record moved on."""
+
 
 HINT_VERSION: Final = 1
 

@@ -583,3 +583,34 @@ def test_nonsense_that_somebody_wrote_stops_nobody(fleet: Fleet, name: str) -> N
     fleet.first.succeeded("crm")
     fleet.fail(3)
     assert not fleet.first.holds("crm", first=True, hurried=False)
+
+
+# Turns of a limited integration
+
+
+def test_a_worker_waits_for_the_next_window_and_then_gives_up(fleet: Fleet) -> None:
+    fleet.deployment.health.reserve(fleet.health, since=fleet.now, rate=60)
+    fleet.clocks[0].remaining = 300.0
+    began = fleet.now
+    admitted = [fleet.first.admits("crm") for _ in range(4)]
+    assert admitted == [True] * 4
+    assert 0 < fleet.now - began <= 3
+    others = [fleet.process() for _ in range(8)]
+    for clock in fleet.clocks:
+        clock.remaining = 300.0
+    assert sum(each.admits("crm") for each in others) == 5  # two of this window are left, three of the next
+
+
+def test_a_worker_without_time_does_not_wait_for_a_turn(fleet: Fleet) -> None:
+    fleet.deployment.health.reserve(fleet.health, since=fleet.now, rate=60)
+    fleet.clocks[0].remaining = 37.0
+    began = fleet.now
+    assert [fleet.first.admits("crm") for _ in range(4)] == [True, True, True, False]
+    assert fleet.now == began
+
+
+def test_turns_that_cannot_be_counted_stop_nobody(fleet: Fleet) -> None:
+    fleet.deployment.health.reserve(fleet.health, since=fleet.now, rate=60)
+    fleet.first.admits("crm")
+    fleet.failing("update_item")
+    assert [fleet.first.admits("crm") for _ in range(5)] == [True] * 5

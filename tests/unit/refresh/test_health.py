@@ -17,10 +17,10 @@ from consentry.refresh.health import (
     is_held,
     is_refusing,
     is_released,
-    is_void,
     opening,
     per_minute,
     share,
+    turns,
 )
 from consentry.refresh.policy import CALL, LEASE
 
@@ -164,24 +164,6 @@ def test_no_record_lets_more_through_than_the_limit(health: Health, rate: int | 
     assert allowed is None or 0 <= allowed <= (rate or allowed)
 
 
-@pytest.mark.parametrize(
-    ("health", "sent_at", "void"),
-    [
-        (WELL, NOW - 100, False),
-        (OPEN, NOW - 100, False),  # nothing can be sent yet
-        (HALF_OPEN, NOW - 100, True),
-        (HALF_OPEN, NOW, True),
-        (HALF_OPEN, NOW + 20, False),
-        (RAMP, NOW - 5, True),
-        (replace(RAMP, open_until=NOW - 3700, recovered_at=NOW - 3600), NOW - 100, False),
-        (replace(WELL, paused_until=NOW), NOW - 100, True),
-        (replace(WELL, paused_until=NOW + 1), NOW - 100, False),
-    ],
-)
-def test_a_hint_from_before_the_breaker_let_anyone_through_is_void(health: Health, sent_at: int, *, void: bool) -> None:
-    assert is_void(health, sent_at, NOW) is void
-
-
 # Rate
 
 
@@ -275,3 +257,30 @@ def test_a_release_ends_a_hold_while_it_lasts() -> None:
     released = replace(WELL, hold_until=NOW + 100, released_until=NOW + 50)
     assert (is_released(released, NOW), is_held(released, NOW)) == (True, False)
     assert (is_released(released, NOW + 50), is_held(released, NOW + 50)) == (False, True)
+
+
+# Turns
+
+
+@pytest.mark.parametrize(
+    ("rate", "most", "seconds"),
+    [(1, 1, 60), (7, 1, 9), (19, 1, 4), (20, 1, 3), (50, 5, 6), (60, 3, 3), (100, 5, 3), (6000, 300, 3)],
+)
+def test_a_limit_means_so_many_turns_in_each_window(rate: int, most: int, seconds: int) -> None:
+    allowed = turns(replace(WELL, rate=rate, budget_at=NOW), NOW)
+    assert allowed is not None
+    assert (allowed.most, allowed.seconds) == (most, seconds)
+    assert allowed.window(NOW + 1) <= NOW + 1 < allowed.window(NOW + 1) + seconds
+
+
+@given(rate=st.integers(1, 100_000))
+def test_windows_keep_a_limit_and_lose_little_of_it(rate: int) -> None:
+    allowed = turns(replace(WELL, rate=rate, budget_at=NOW), NOW)
+    assert allowed is not None
+    minute = 60 * allowed.most / allowed.seconds
+    assert 0.7 * rate <= minute <= rate
+
+
+def test_a_limit_that_no_sweep_has_kept_for_two_minutes_is_none() -> None:
+    assert turns(WELL, NOW) is None
+    assert turns(replace(WELL, rate=60, budget_at=NOW - 121), NOW) is None

@@ -154,6 +154,14 @@ class DynamoConnections:
         except Refused:
             return
 
+    def unmark(self, record: Connection) -> None:
+        update = Update().remove(["enqueued_until"])
+        update.require(update.equal("gen", record.gen), update.equal("due_at", record.due_at))
+        try:
+            apply(self._client.update_item, update.request(self._table, _key(record.key)), "unmark")
+        except Refused:
+            return
+
     def due(self, shard: int, *, now: int) -> Iterator[Due]:
         condition = "due_shard = :shard AND due_at <= :now"
         return due_from(self._in_index(condition, {":shard": shard, ":now": now}))

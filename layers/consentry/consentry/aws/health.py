@@ -82,6 +82,12 @@ class DynamoHealth:
         update = Update().set({"probe_until": until})
         return self._wrote(integration, update.require(update.earlier("probe_until", now)))
 
+    def take_turn(self, integration: str, *, window: int, most: int) -> bool:
+        one_more, first = Update().add({"turns": 1}), Update().set({"turn_at": window, "turns": 1})
+        one_more.require(one_more.equal("turn_at", window), f"{one_more.name('turns')} < {one_more.value(most)}")
+        first.require(first.earlier("turn_at", window))
+        return self._wrote(integration, one_more) or self._wrote(integration, first)
+
     def recover(self, integration: str, *, now: int) -> None:
         update = Update().set({"recovered_at": now}).remove(["probe_until"])
         self._wrote(integration, update.require(update.earlier("open_until", now + 1)))
@@ -97,8 +103,8 @@ class DynamoHealth:
         update = Update().set({"released_until": until}).remove(["hold_until"])
         self._wrote(integration, update.require(update.earlier("released_until", until)))
 
-    def reserve(self, health: Health, *, since: int) -> bool:
-        update = Update().set({"budget": 0, "budget_at": since})
+    def reserve(self, health: Health, *, since: int, rate: int) -> bool:
+        update = Update().set({"budget": 0, "budget_at": since, "rate": rate})
         if not health.budget_at:
             return self._wrote(health.integration, update.require(update.missing("budget_at")))
         update.require(update.equal("budget_at", health.budget_at), update.equal("budget", health.budget))

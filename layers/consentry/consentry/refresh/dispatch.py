@@ -19,7 +19,7 @@ from consentry.ports import Catalogue, Clock, Due, DueIndex, Integrations, Refre
 from consentry.refresh import health
 from consentry.refresh.health import Breaker, Health, IntegrationRates
 
-# As long as the queue hides a message that a worker holds; a worker that takes its lease ends it earlier.
+# As long as the queue hides a message that a worker holds. Who takes its lease, or may not ask now, ends it earlier.
 ENQUEUED_SECONDS: Final = 270
 _PER_MESSAGE_CALL: Final = 10
 _AT_ONCE: Final = 10 * _PER_MESSAGE_CALL
@@ -28,7 +28,7 @@ _MINUTE: Final = 60
 _FAILING: Final = frozenset({Breaker.OPEN, Breaker.HALF_OPEN})
 _COUNT_EVERY_MINUTES: Final = 7  # so that eight shards are counted within the hour, one in a sweep
 
-type Batch = tuple[tuple[Due, int], ...]
+type Batch = tuple[Hinted, ...]
 type Pool = Callable[[Callable[[Batch], int], Iterable[Batch]], Iterable[int]]
 
 
@@ -46,6 +46,14 @@ class Dispatched:
     oldest_overdue_seconds: int = 0
     failing: int = 0
     held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """A connection to look at after `delay` seconds."""
+
+    due: Due
+    delay: int = 0
 
 
 @contextmanager
@@ -94,15 +102,16 @@ class _Shares:
     def per_minute(self, integration: str) -> int | None:
         return health.per_minute(self._health(integration), self.limits.get(integration), self.now)
 
-    def take(self, integration: str, allowed: int) -> int | None:
-        """Return the delay in seconds with which the next request may follow, or None if none may."""
+    def take(self, due: Due, allowed: int) -> Hinted | None:
+        """Return when the next request may follow, or None if none may."""
+        integration = due.hint.key.integration
         if integration not in self._left:
             self._left[integration] = self._reserved(self._health(integration), allowed)
         if not self._left[integration]:
             return None
         self._left[integration] -= 1
         self._taken[integration] += 1
-        return (self._taken[integration] - 1) * _MINUTE // allowed
+        return Hinted(due, (self._taken[integration] - 1) * _MINUTE // allowed)
 
     def _health(self, integration: str) -> Health:
         return self.known.get(integration) or Health(integration=integration)
@@ -111,12 +120,9 @@ class _Shares:
         share = health.share(known, allowed, self.now)
         self._since[known.integration] = share.since
         with _without_health():
-            return share.requests if share.requests and self.rates.reserve(known, since=share.since) else 0
+            taken = share.requests > 0 and self.rates.reserve(known, since=share.since, rate=allowed)
+            return share.requests if taken else 0
         return share.requests
-
-    def is_void(self, due: Due) -> bool:
-        known = self.known.get(due.hint.key.integration)
-        return known is not None and health.is_void(known, due.enqueued_until - ENQUEUED_SECONDS, self.now)
 
     def waited(self, integration: str, seconds: int) -> None:
         self.seen[integration] = max(self.seen.get(integration, 0), seconds)
@@ -164,8 +170,8 @@ class Dispatch:
         self._count_connections(now, known)
         return told
 
-    def _chosen(self, now: int, shares: _Shares, told: Dispatched) -> Iterator[tuple[Due, int]]:
-        """Walk through all shards, never holding more than a page of each; yield what to send, and its delay."""
+    def _chosen(self, now: int, shares: _Shares, told: Dispatched) -> Iterator[Hinted]:
+        """Walk through all shards, never holding more than a page of each; yield what to send."""
         for each in merge(*(self.index.due(shard, now=now) for shard in range(self.shards)), key=attrgetter("due_at")):
             if self.clock.remaining_seconds() < _STOP_SECONDS:
                 return
@@ -173,19 +179,19 @@ class Dispatch:
             integration = each.hint.key.integration
             allowed = shares.per_minute(integration)
             shares.waited(integration, now - each.due_at)
-            if each.enqueued_until >= now and not shares.is_void(each):
+            if each.enqueued_until >= now:
                 continue
-            delay = 0 if allowed is None else shares.take(integration, allowed)
-            if delay is None:
+            hinted = Hinted(each) if allowed is None else shares.take(each, allowed)
+            if hinted is None:
                 told.parked += 1
             else:
-                yield each, delay
+                yield hinted
 
     def _send(self, batch: Batch) -> int:
-        accepted = set(self.queue.send([(due.hint, delay) for due, delay in batch]))
-        for due, delay in batch:
-            if due.hint in accepted:
-                self.index.mark_enqueued(due, until=self.clock.now() + delay + ENQUEUED_SECONDS)
+        accepted = set(self.queue.send([(each.due.hint, each.delay) for each in batch]))
+        for each in batch:
+            if each.due.hint in accepted:
+                self.index.mark_enqueued(each.due, until=self.clock.now() + each.delay + ENQUEUED_SECONDS)
         return len(accepted)
 
     def _count_connections(self, now: int, known: Iterable[str]) -> None:

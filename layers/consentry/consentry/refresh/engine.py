@@ -113,7 +113,7 @@ class RefreshConnection:
         if record.in_doubt and rotates and not self.escrow.is_empty():
             raise Unprepared(Outcome.WAITING, "escrow_not_empty")  # the answer may be on its way into the record
         if not self.guard.admits(record.key.integration):
-            return Refreshed(Outcome.HELD_BACK, record.gen)  # it stays due; the dispatcher knows when to ask again
+            return self._held_back(record)
         with unprepared():
             prepared = self._patiently(lambda: self._prepare(record, provider))
         if self.clock.remaining_seconds() < GUARD:
@@ -144,6 +144,13 @@ class RefreshConnection:
             until = now + unprepared_pause_seconds(record.failures)
             self.connections.postpone(record, error=f"not_attempted:{trouble.reason}", until=until)
         return Refreshed(outcome, record.gen)
+
+    def _held_back(self, record: Connection) -> Refreshed:
+        """Leave it due: the dispatcher knows when the integration may be asked again."""
+        if record.due_at is not None and record.due_at <= self.clock.now() + CLOCK_SKEW:
+            with unprepared():
+                self.connections.unmark(record)
+        return Refreshed(Outcome.HELD_BACK, record.gen)
 
     def _prepare(self, record: Connection, provider: Provider) -> Prepared:
         key = record.key

@@ -14,10 +14,11 @@ from consentry import log
 from consentry.oauth.wire import FailureClass
 from consentry.ports import Clock, Randomness, StorageUnavailable
 from consentry.refresh import health
-from consentry.refresh.health import PROBE_SECONDS, Breaker, Health, IntegrationHealth, Limits
-from consentry.refresh.policy import Refusal
+from consentry.refresh.health import PROBE_SECONDS, Breaker, Health, IntegrationHealth, Limits, Turns
+from consentry.refresh.policy import GUARD, Refusal
 
 _REMEMBERED_SECONDS: Final = 10
+_WINDOWS_WAITED: Final = 2
 # In tenths of a repeat: each success earns one of them.
 _REPEAT: Final = 10
 _CREDIT_FIRST: Final = 3 * _REPEAT
@@ -39,15 +40,33 @@ class Guard:
     _lock: Lock = field(default_factory=Lock)
 
     def admits(self, integration: str) -> bool:
-        """Whether a request may be sent now; while the provider recovers, one at a time may try."""
-        now = self.clock.now()
-        match health.breaker(self._health(integration), now):
+        """Whether a request may be sent now; wait a little for a turn, if the integration has a limit.
+
+        While the provider recovers, one at a time may try.
+        """
+        now, known = self.clock.now(), self._health(integration)
+        match health.breaker(known, now):
             case Breaker.OPEN:
                 return False
             case Breaker.HALF_OPEN:
                 with self._recorded("take probe"):
                     return self.records.take_probe(integration, now=now, until=now + PROBE_SECONDS)
-        return True
+        allowed = health.turns(known, now)
+        return allowed is None or self._takes_turn(integration, allowed)
+
+    def _takes_turn(self, integration: str, allowed: Turns) -> bool:
+        for _ in range(_WINDOWS_WAITED):
+            now = self.clock.now()
+            window = allowed.window(now)
+            taken = True
+            with self._recorded("take turn"):
+                taken = self.records.take_turn(integration, window=window, most=allowed.most)
+            if taken:
+                return True
+            if self.clock.remaining_seconds() < GUARD + allowed.seconds:
+                return False
+            self.clock.sleep(window + allowed.seconds - now)
+        return False
 
     def may_repeat(self, integration: str) -> bool:
         """Whether a request may be repeated at once: after the first few, one for ten that went well."""

@@ -15,6 +15,8 @@ _RAMP_SECONDS: Final = 600
 _PROBES_PER_MINUTE: Final = 3
 _MINUTE: Final = 60
 _EARLY_SECONDS: Final = 2
+_LIMITED_SECONDS: Final = 120
+_WINDOWS: Final = (3, 4, 5, 6)
 PROBE_SECONDS: Final = 60  # as long as a lease: whoever probes is not running any more after it
 
 
@@ -27,7 +29,7 @@ class Health:
     `paused_until`. Hold: `gone` counts connections whose grant the provider
     refused since `gone_at`; it lasts until `hold_until`, and an operator may end it until `released_until`.
     `connections` is how many the integration has, as of the last count. Rate: `budget` requests were left, and more
-    gather since `budget_at`.
+    gather since `budget_at`; `rate` is how many a minute the last sweep allowed.
     """
 
     integration: str
@@ -45,6 +47,7 @@ class Health:
     connections: int = 0
     budget: int = 0
     budget_at: int = 0
+    rate: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,9 @@ class IntegrationHealth(Protocol):
     def take_probe(self, integration: str, *, now: int, until: int) -> bool:
         """Become the one who tries, unless somebody else is."""
 
+    def take_turn(self, integration: str, *, window: int, most: int) -> bool:
+        """Be one of at most so many in the window that began then; a later window ends it."""
+
     def recover(self, integration: str, *, now: int) -> None:
         """The provider answers again: from now on a little more each minute."""
 
@@ -99,8 +105,11 @@ class IntegrationRates(Protocol):
 
     def all(self) -> Sequence[Health]: ...
 
-    def reserve(self, health: Health, *, since: int) -> bool:
-        """Take all that has gathered, unless another dispatcher did; what is not needed is given back."""
+    def reserve(self, health: Health, *, since: int, rate: int) -> bool:
+        """Take all that has gathered, unless another dispatcher did; what is not needed is given back.
+
+        Workers keep to `rate` from then on.
+        """
 
     def give_back(self, integration: str, left: int, *, reserved_at: int) -> None:
         """Leave what was not needed, unless somebody reserved again since."""
@@ -142,11 +151,6 @@ def per_minute(health: Health, rate: int | None, now: int) -> int | None:
     return allowed if rate is None else min(allowed, rate)
 
 
-def is_void(health: Health, sent_at: int, now: int) -> bool:
-    """Whether a hint sent then came to nothing: the breaker was open, or only one could try."""
-    return sent_at <= max(health.open_until, health.paused_until, health.recovered_at) <= now
-
-
 @dataclass(frozen=True, slots=True)
 class Share:
     """How many requests may be sent in this sweep, and the moment from which the next ones gather."""
@@ -162,6 +166,31 @@ def share(health: Health, allowed: int, now: int) -> Share:
     gathered = min(allowed * _MINUTE, health.budget * _MINUTE + (elapsed + early) * allowed)
     requests = max(0, gathered // _MINUTE)
     return Share(requests, now + early - (gathered - requests * _MINUTE) // max(allowed, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """At most so many requests in each window of so many seconds, whoever sends them."""
+
+    most: int
+    seconds: int
+
+    def window(self, now: int) -> int:
+        return now - now % self.seconds
+
+
+def turns(health: Health, now: int) -> Turns | None:
+    """Return what the limit of the last sweeps means for a worker, None if there was none.
+
+    Windows are short, so that a backlog that comes through at once is spread again: no minute sees more than one
+    window above the limit. Their length is the one that loses least of it.
+    """
+    if not health.rate or now > health.budget_at + _LIMITED_SECONDS:
+        return None
+    if health.rate < _MINUTE // _WINDOWS[0]:
+        return Turns(1, -(-_MINUTE // health.rate))
+    seconds = max(_WINDOWS, key=lambda each: health.rate * each // _MINUTE / each)
+    return Turns(health.rate * seconds // _MINUTE, seconds)
 
 
 def is_failing(health: Health, limits: Limits) -> bool:
