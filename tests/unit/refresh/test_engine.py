@@ -558,6 +558,24 @@ def test_a_token_that_cannot_be_stored_waits_in_escrow_and_is_restored_from_ther
     assert "CNRY-refresh" not in vaulted.escrow.messages[0]
 
 
+def test_a_write_that_takes_long_is_in_escrow_before_it_succeeds_after_all(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    fail_writes(vaulted, times=40, skip=1)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert len(vaulted.escrow.messages) == 1
+    committed = vaulted.record
+    event = {"Records": [{"messageId": "m", "body": vaulted.escrow.messages[0]}]}
+    assert restore(event, vaulted.escrow, vaulted.deployment.connections) == {"batchItemFailures": []}
+    assert vaulted.record == committed
+
+
+def test_a_write_that_stumbles_leaves_nothing_in_escrow(vaulted: Vaulted) -> None:
+    vaulted.provider.then(SECOND)
+    fail_writes(vaulted, times=5, skip=1)
+    assert vaulted.refresh() == Refreshed(Outcome.REFRESHED, 2)
+    assert vaulted.escrow.messages == []
+
+
 def test_restoring_twice_counts_once(vaulted: Vaulted) -> None:
     escrowed(vaulted)
     event = {"Records": [{"messageId": "m", "body": vaulted.escrow.messages[0]}] * 2}

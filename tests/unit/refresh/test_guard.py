@@ -433,10 +433,18 @@ def test_a_connection_that_was_held_is_held_again_and_does_not_prolong_the_hold(
     assert fleet.health.hold_until == until
 
 
-def test_each_new_refusal_prolongs_the_hold(fleet: Fleet, log_lines: Log) -> None:
+def test_single_refusals_are_held_and_do_not_prolong_the_hold(fleet: Fleet) -> None:
     fleet.refuse(20)
+    until = fleet.health.hold_until
     fleet.advance(3600)
     assert fleet.refuse(1) == [True]
+    assert fleet.health.hold_until == until
+
+
+def test_as_many_again_prolong_the_hold(fleet: Fleet, log_lines: Log) -> None:
+    fleet.refuse(20)
+    fleet.advance(3600)
+    assert fleet.refuse(20) == [True] * 20
     assert fleet.health.hold_until == fleet.now + HOLD_SECONDS
     assert len(log_lines.named("integration held: too many connections refused at once")) == 1
 

@@ -125,12 +125,12 @@ class Guard:
             held = health.is_held(found, now)
             if not first or health.is_released(found, now):
                 return held
-            if held or health.is_refusing(found, self.limits):
+            if health.is_refusing(found, self.limits):
                 if self.records.hold(integration, until=now + self.limits.hold_seconds, now=now):
                     fields = {"integration": integration, "count": found.gone}
                     log.record("integration held: too many connections refused at once", fields, level="critical")
                 return True
-            return False
+            return held
         return not first
 
     def _open(self, found: Health, now: int, refusal: Refusal) -> None:

@@ -54,7 +54,7 @@ class Health:
 class Limits:
     """When an integration counts as failing, and when as refusing its connections by mistake.
 
-    A hold ends `hold_seconds` after the last connection that was refused for the first time.
+    A hold ends `hold_seconds` after the last time that so many were refused at once.
     """
 
     window_seconds: int = 60

@@ -21,6 +21,7 @@ from consentry.refresh.policy import ESCROW, Outcome
 from consentry.tokens import Lifetime, token_attributes, warning_at
 
 _WRITE_RETRY_SECONDS: Final = 0.25
+_PATIENCE_SECONDS: Final = 5.0
 
 
 def told(record: Connection) -> dict[str, object]:
@@ -29,13 +30,13 @@ def told(record: Connection) -> dict[str, object]:
     return {"tenant": key.tenant, "connection": key.sort_key, "provider": record.provider, "gen": record.gen}
 
 
-def insistently[T](clock: Clock, write: Callable[[], T]) -> T:
-    """Repeat a write that may be repeated until storage answers; raise its trouble when time is up."""
+def insistently[T](clock: Clock, write: Callable[[], T], *, leaving: float = ESCROW) -> T:
+    """Repeat a write until storage answers; raise its trouble when no more than `leaving` seconds are left."""
     while True:
         try:
             return write()
         except StorageUnavailable:
-            if clock.remaining_seconds() < ESCROW:
+            if clock.remaining_seconds() < leaving:
                 raise
             clock.sleep(_WRITE_RETRY_SECONDS)
 
@@ -50,26 +51,40 @@ class SaveTokens:
     min_refresh_seconds: int
 
     def __call__(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> CommitOutcome | Outcome:
-        """Write the new generation, again and again until it is there or time is up; then put it into escrow."""
+        """Write the new generation; if that takes long, put it into escrow, and go on trying until time is up."""
         record = prepared.record
         commit = self._commit_of(prepared, tokens, asked_at)
         if tokens.refresh_token_unusable:
             log.record("the provider sent a refresh token that cannot be kept", told(record), level="critical")
+        patience = max(ESCROW, self.clock.remaining_seconds() - _PATIENCE_SECONDS)
         try:
-            return insistently(self.clock, lambda: self.connections.commit(commit))
+            return insistently(self.clock, lambda: self.connections.commit(commit), leaving=patience)
         except StorageUnavailable as error:
-            return self._keep(record, commit, error)
+            return self._in_both(record, commit, error)
 
-    def _keep(self, record: Connection, commit: Commit, trouble: StorageUnavailable) -> Outcome:
-        """Put what cannot be written where another function will write it, by the same conditional commit."""
+    def _in_both(self, record: Connection, commit: Commit, trouble: StorageUnavailable) -> CommitOutcome | Outcome:
+        """Keep it safe from a death of this process first: the same conditional commit may be applied twice."""
         fields = {**told(record), "detail": trouble.detail}
+        kept = self._kept(commit)
+        while self.clock.remaining_seconds() >= ESCROW:
+            self.clock.sleep(_WRITE_RETRY_SECONDS)
+            try:
+                return self.connections.commit(commit)
+            except StorageUnavailable:
+                kept = kept or self._kept(commit)
+        if kept:
+            log.record("new token waits in escrow", fields, level="error")
+            return Outcome.ESCROWED
+        log.record("new token could not be stored", fields, level="critical")
+        return Outcome.ROTATION_LOST
+
+    def _kept(self, commit: Commit) -> bool:
+        """Put it where another function will write it, by the same conditional commit."""
         try:
             self.escrow.keep(commit)
         except StorageUnavailable:
-            log.record("new token could not be stored", fields, level="critical")
-            return Outcome.ROTATION_LOST
-        log.record("new token waits in escrow", fields, level="error")
-        return Outcome.ESCROWED
+            return False
+        return True
 
     def _commit_of(self, prepared: Prepared, tokens: TokenGrant, asked_at: int) -> Commit:
         record = prepared.record
