@@ -1,7 +1,7 @@
 # Everything goes through here; `make help` lists it. Needs Python 3.13 and make, installs the rest into .venv.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test prove demo lint types format validate build clean
+.PHONY: help run test prove torture demo lint types format validate build clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -33,10 +33,11 @@ demo: .venv/synced ## the whole story without a browser, told in text
 test: .venv/synced lint types ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-prove: .venv/synced ## the refresh protocol at length: model, crashes, schedules (SEED=0 N=100000)
-	$(BIN)/python -m tests.model --deep
-	$(BIN)/python -m tests.simulation.crashes --pairs
-	$(BIN)/python -m tests.simulation --seeds $(or $(N),100000) --from $(or $(SEED),0) --processes 2
+prove: .venv/synced ## every proof at its full size, hours (SEED=0 N=1000000 schedules, ONLY=name of one)
+	$(BIN)/python -m tests.prove --seed $(or $(SEED),0) --schedules $(or $(N),1000000) $(if $(ONLY),--only $(ONLY))
+
+torture: .venv/synced ## what happens to grants in the field, done to this store (STORE=consentry, or docs/torture.md)
+	$(BIN)/python -m torture $(or $(STORE),consentry)
 
 lint: .venv/synced ## style and layers
 	$(BIN)/ruff check
