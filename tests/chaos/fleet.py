@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from consentry.aws.keys import KmsEnvelopes
 from consentry.errors import ConsentryError
 from consentry.model import ConnectionKey, Field
 from consentry.tokens import grant_secrets, stored_refresh_token
+from dev.acme.trouble import Trouble
 from dev.outages import OBSERVER
 from dev.ready import Ready
 from tests.chaos.authority import Authority, token_id
@@ -26,6 +28,7 @@ from tests.support.person import Company
 
 SECRET: Final = "CNRY-chaos-client-secret-41c7"
 AT_ONCE: Final = 4
+_TRIES: Final = 5
 _PROVIDER: Final = """
 id = "{kind}"
 name = "A {kind} provider"
@@ -139,10 +142,17 @@ class Fleet:
 
     def _connect(self, member: Member) -> None:
         company = self._company(member)
-        begun = company.begin(member.tenant, member.integration, completion="direct", return_url="")
+        begun = self._begun(company, member)
         page = company.get(company.consents(begun["connect_url"]))
         if not page.ok:
             raise AssertionError(f"{member.tenant} could not connect: {page.status_code}")
+
+    def _begun(self, company: Company, member: Member) -> Mapping[str, Any]:
+        """Begin, as often as a slow machine makes it necessary: nothing is under test yet."""
+        for _ in range(_TRIES):
+            with suppress(Trouble):
+                return company.begin(member.tenant, member.integration, completion="direct", return_url="")
+        return company.begin(member.tenant, member.integration, completion="direct", return_url="")
 
     def _company(self, member: Member) -> Company:
         """A browser for each thread, because its cookies are its own."""

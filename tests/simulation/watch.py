@@ -217,7 +217,8 @@ class Watch:
         case = self.cases[worker]
         self.require(outcome != "unforeseen", "an unforeseen error")
         if outcome == "refreshed":
-            self.require(bool(case.committed), "said refreshed, and committed nothing")
+            brought = any(each.issued and each.issued.access_token in self.committed for each in case.posts)
+            self.require(brought, "said refreshed, and its token is in no record")  # whoever wrote it: perhaps escrow
         if outcome == "adopted":
             (key,) = case.keys
             moved = generation > (case.leased or 0) or text(self._rows()[key], "lease_owner") != "" or case.uncertain

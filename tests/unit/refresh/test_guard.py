@@ -50,6 +50,10 @@ class Fleet:
         self.fail()
         self.advance(31)
 
+    def turn(self, guard: Guard | None = None) -> bool:
+        asking = guard or self.first
+        return asking.admits("crm") and asking.takes_turn("crm")
+
     @property
     def now(self) -> int:
         return self.clocks[0].now()
@@ -600,25 +604,25 @@ def test_a_worker_waits_for_the_next_window_and_then_gives_up(fleet: Fleet) -> N
     fleet.deployment.health.reserve(fleet.health, since=fleet.now, rate=60)
     fleet.clocks[0].remaining = 300.0
     began = fleet.now
-    admitted = [fleet.first.admits("crm") for _ in range(4)]
+    admitted = [fleet.turn() for _ in range(4)]
     assert admitted == [True] * 4
     assert 0 < fleet.now - began <= 3
     others = [fleet.process() for _ in range(8)]
     for clock in fleet.clocks:
         clock.remaining = 300.0
-    assert sum(each.admits("crm") for each in others) == 5  # two of this window are left, three of the next
+    assert sum(fleet.turn(each) for each in others) == 5  # two of this window are left, three of the next
 
 
 def test_a_worker_without_time_does_not_wait_for_a_turn(fleet: Fleet) -> None:
     fleet.deployment.health.reserve(fleet.health, since=fleet.now, rate=60)
     fleet.clocks[0].remaining = 37.0
     began = fleet.now
-    assert [fleet.first.admits("crm") for _ in range(4)] == [True, True, True, False]
+    assert [fleet.turn() for _ in range(4)] == [True, True, True, False]
     assert fleet.now == began
 
 
 def test_turns_that_cannot_be_counted_stop_nobody(fleet: Fleet) -> None:
     fleet.deployment.health.reserve(fleet.health, since=fleet.now, rate=60)
-    fleet.first.admits("crm")
+    fleet.turn()
     fleet.failing("update_item")
-    assert [fleet.first.admits("crm") for _ in range(5)] == [True] * 5
+    assert [fleet.turn() for _ in range(5)] == [True] * 5

@@ -116,6 +116,8 @@ class RefreshConnection:
             return self._held_back(record)
         with unprepared():
             prepared = self._patiently(lambda: self._prepare(record, provider))
+        if not self.guard.takes_turn(record.key.integration):
+            return self._held_back(record)
         if self.clock.remaining_seconds() < GUARD:
             raise Unprepared(Outcome.WAITING, "no_time_left")
         with unprepared():

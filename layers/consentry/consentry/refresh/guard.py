@@ -40,18 +40,19 @@ class Guard:
     _lock: Lock = field(default_factory=Lock)
 
     def admits(self, integration: str) -> bool:
-        """Whether a request may be sent now; wait a little for a turn, if the integration has a limit.
-
-        While the provider recovers, one at a time may try.
-        """
-        now, known = self.clock.now(), self._health(integration)
-        match health.breaker(known, now):
+        """Whether the provider may be asked now; while it recovers, one at a time may try."""
+        now = self.clock.now()
+        match health.breaker(self._health(integration), now):
             case Breaker.OPEN:
                 return False
             case Breaker.HALF_OPEN:
                 with self._recorded("take probe"):
                     return self.records.take_probe(integration, now=now, until=now + PROBE_SECONDS)
-        allowed = health.turns(known, now)
+        return True
+
+    def takes_turn(self, integration: str) -> bool:
+        """Whether a request may be sent at once, if the integration has a limit; wait for the next window at most."""
+        allowed = health.turns(self._remembered(integration), self.clock.now())
         return allowed is None or self._takes_turn(integration, allowed)
 
     def _takes_turn(self, integration: str, allowed: Turns) -> bool:
