@@ -22,6 +22,8 @@ from tests.support.expressions import Item
 
 # A tick, one that is lost on the border of two, the queue, and a worker: later than this is late.
 LATE: Final = 150
+# Where there is a limit, a worker may find no turn within its patience, perhaps twice; the next sweep sends again.
+LATE_BEHIND_A_LIMIT: Final = LATE + 2 * MINUTE
 FLAGGED_WITHIN: Final = LATE + 150
 BY_MISTAKE: Final = 20
 _READERS_SKEW: Final = 2
@@ -194,6 +196,9 @@ class Watch:
         self._due[key] = whole(after, "due_at")
         self._served_until[key] = served_until
 
+    def _patience(self, key: ConnectionKey) -> int:
+        return LATE_BEHIND_A_LIMIT if self._cap and key.integration == CAPPED else LATE
+
     def _in_time(self, key: ConnectionKey, now: float) -> None:
         due_at = self._due[key]
         excuse = self.excuse(key.integration, due_at, now)
@@ -201,7 +206,7 @@ class Watch:
         if not excuse:
             meets = self._plan.provider_outage.meets(due_at - self._began, now - self._began)
             where = "others, while a provider is down" if meets else "calm"
-            self.require(now <= due_at + LATE, "late without a reason", (key, int(now - due_at)))
+            self.require(now <= due_at + self._patience(key), "late without a reason", (key, int(now - due_at)))
         self.lateness[where] = max(self.lateness[where], int(now - due_at))
         gap = now - self._served_until[key]
         if gap > 0:
@@ -321,8 +326,8 @@ class Watch:
 
         Whoever is in doubt and may not ask again before the access token's end is not overdue: that token still works.
         """
-        latest = self._timeline.now - LATE
-        late = [key for key, due_at in self._due.items() if due_at < latest and key not in self.flagged]
+        now = self._timeline.now
+        late = [key for key, due_at in self._due.items() if due_at + LATE < now and key not in self.flagged]
         mine = [key for key in late if self.grants[key].ended is None and integration in {"", key.integration}]
         return [key for key in mine if not self._waits_in_doubt(key)]
 
@@ -339,7 +344,7 @@ class Watch:
             held = grant.ended is Ended.CUSTOMER and self._may_be_held(key, due_at, self._timeline.now)
             if key in self.flagged or held:
                 continue
-            self.require(due_at + LATE >= self._timeline.now, "at rest, and overdue", key)
+            self.require(due_at + self._patience(key) >= self._timeline.now, "at rest, and overdue", key)
             under_way = "lease_owner" in row or "pend_gen" in row or "next_try_at" in row
             self.require(not under_way, "at rest, and something is under way", key)
             alive = self._providers.is_live(credential_of(row)) or grant.ended is Ended.CUSTOMER

@@ -15,7 +15,7 @@ from tests.simulation.world import KINDS
 
 SCHEDULES = 10_000
 # Made elsewhere than in the engine: the schedules use no disabled or unreadable connections.
-NOT_IN_SCHEDULES = {Outcome.UNFORESEEN}
+NOT_IN_SCHEDULES = {Outcome.UNFORESEEN, Outcome.UNREADABLE}
 FLAGS = ("grant_revoked", "ambiguous_rotation", "credential_rejected", "no_refresh_token")
 
 
