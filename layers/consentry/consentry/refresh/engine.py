@@ -219,7 +219,12 @@ class RefreshConnection:
                 raise
             if (request := self._with_previous_secret(prepared)) is None:
                 raise
-        return ask(replace(prepared, request=request))
+            unanswered = refused.refusal.repeated  # the first request's doubt outlives whatever this one is told
+        try:
+            return ask(replace(prepared, request=request))
+        except Refused as again:
+            again.refusal = replace(again.refusal, repeated=again.refusal.repeated or unanswered)
+            raise
 
     def _with_previous_secret(self, prepared: Prepared) -> TokenRequest | None:
         record = prepared.record
