@@ -215,6 +215,21 @@ def test_a_commit_does_not_need_the_lease(store: Store) -> None:
     assert store.connections.commit(NEXT) is CommitOutcome.COMMITTED
 
 
+def test_what_is_restored_late_leaves_the_lease_of_a_request_under_way(store: Store) -> None:
+    store.connections.take_lease(KEY, replace(LEASE, owner="somebody-else"))
+    assert store.connections.restore(NEXT) is CommitOutcome.COMMITTED
+    record = store.record
+    assert (record.gen, record.access_token, record.lease_owner) == (2, b"second", "somebody-else")
+    assert store.connections.take_lease(KEY, replace(LEASE, gen=2, now=LEASE.until - 1)) is None
+    assert not record.in_doubt  # the request was for the generation before
+    assert store.connections.take_lease(KEY, replace(LEASE, gen=2, now=LEASE.until + 1)) is not None
+
+
+def test_restored_or_committed_it_is_the_same_commit(store: Store) -> None:
+    both = [store.connections.commit(NEXT), store.connections.restore(NEXT), store.connections.restore(FIRST)]
+    assert both == [CommitOutcome.COMMITTED, CommitOutcome.COMMITTED, CommitOutcome.SUPERSEDED]
+
+
 def test_a_commit_repeated_is_the_same_commit(store: Store) -> None:
     assert [store.connections.commit(NEXT) for _ in range(3)] == [CommitOutcome.COMMITTED] * 3
     assert store.record.gen == 2

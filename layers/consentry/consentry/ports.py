@@ -185,6 +185,9 @@ class Connections(Protocol):
         Safe to repeat: a commit that was already applied is recognised by its `commit_id`.
         """
 
+    def restore(self, commit: Commit) -> CommitOutcome:
+        """Commit late, out of escrow: another worker's request may be under way, so its lease stands until it ends."""
+
     def record_failure(self, key: ConnectionKey, failure: Failure) -> bool:
         """Record it if generation and lease are still the failure's; return whether that was so. Safe to repeat."""
 

@@ -356,6 +356,13 @@ def test_health_that_cannot_be_read_admits(fleet: Fleet, log_lines: Log) -> None
     assert "CNRY-" not in log_lines.text
 
 
+def test_health_that_cannot_be_read_is_not_waited_for_at_each_refresh(fleet: Fleet) -> None:
+    fleet.failing("get_item")
+    assert [len(fleet.calls(lambda: fleet.first.admits("crm"))) for _ in range(3)] == [1, 0, 0]
+    fleet.advance(10)
+    assert len(fleet.calls(lambda: fleet.first.admits("crm"))) == 1
+
+
 def test_a_breaker_that_was_open_when_it_could_still_be_read_stays_so_until_its_time(fleet: Fleet) -> None:
     fleet.fail()
     fleet.failing("get_item", "update_item")

@@ -6,6 +6,7 @@ that overslept its lease can still save a token nobody else replaced. See `docs/
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from consentry.aws.dynamodb import Refused, Update, apply, from_item, storage_errors, to_item
@@ -69,8 +70,7 @@ class DynamoConnections:
             update.equal("status", Status.ACTIVE.value),
             f"attribute_not_exists({pend_gen}) OR {pend_gen} <> {gen}"
             f" OR {update.name('pend_at')} < {update.value(lease.settled_before)}",
-            f"attribute_not_exists({update.name('lease_until')})"
-            f" OR {update.name('lease_until')} < {update.value(lease.now)}",
+            update.earlier("lease_until", lease.now),
             # Somebody may have asked, and been told to wait, since this worker read the record.
             f"attribute_not_exists({update.name('next_try_at')})"
             f" OR {update.name('next_try_at')} <= {update.value(lease.retry_before)}",
@@ -86,6 +86,12 @@ class DynamoConnections:
             return None
 
     def commit(self, commit: Commit) -> CommitOutcome:
+        return self._write_tokens(commit, (*_LEASE, *_INTENT))
+
+    def restore(self, commit: Commit) -> CommitOutcome:
+        return self._write_tokens(commit, ())
+
+    def _write_tokens(self, commit: Commit, ended: tuple[str, ...]) -> CommitOutcome:
         update = Update()
         update.set(
             {**commit.set_attributes, "gen": commit.expected_gen + 1, "epoch": commit.epoch, "v": RECORD_VERSION}
@@ -93,10 +99,10 @@ class DynamoConnections:
         update.set({"commit_id": commit.commit_id, "status": commit.status.value, "failures": 0})
         due_at = commit.set_attributes.get("due_at")
         update.set({} if due_at is None else {"due_shard": shard_of(commit.key)})
-        ended = _LEASE + _INTENT + _TROUBLE + (_DUE if due_at is None else ("enqueued_until",)) + commit.remove
+        ended += _TROUBLE + (_DUE if due_at is None else ("enqueued_until",)) + commit.remove
         update.remove([name for name in ended if name not in commit.set_attributes])
         if commit.expected_gen == 0:
-            update.require(f"attribute_not_exists({update.name('tenant')})")
+            update.require(update.missing("tenant"))
         else:
             deleting = f"{update.name('status')} <> {update.value(Status.DELETING.value)}"
             update.require(
@@ -149,18 +155,12 @@ class DynamoConnections:
             f"{due_at} = {update.value(record.due_at)}",
             f"attribute_not_exists({lease}) OR {lease} = {update.value(record.lease_until)}",
         )
-        try:
-            apply(self._client.update_item, update.request(self._table, _key(record.key)), "postpone")
-        except Refused:
-            return
+        self._unless_moved_on(update.request(self._table, _key(record.key)), "postpone")
 
     def unmark(self, record: Connection) -> None:
         update = Update().remove(["enqueued_until"])
         update.require(update.equal("gen", record.gen), update.equal("due_at", record.due_at))
-        try:
-            apply(self._client.update_item, update.request(self._table, _key(record.key)), "unmark")
-        except Refused:
-            return
+        self._unless_moved_on(update.request(self._table, _key(record.key)), "unmark")
 
     def due(self, shard: int, *, now: int) -> Iterator[Due]:
         condition = "due_shard = :shard AND due_at <= :now"
@@ -187,10 +187,12 @@ class DynamoConnections:
         update.require(update.equal("gen", due.hint.gen), update.equal("due_at", due.due_at))
         request = update.request(self._table, _key(due.hint.key))
         del request["ReturnValuesOnConditionCheckFailure"]  # the dispatcher may not see the record, refused or not
-        try:
-            apply(self._client.update_item, request, "mark enqueued")
-        except Refused:
-            return
+        self._unless_moved_on(request, "mark enqueued")
+
+    def _unless_moved_on(self, request: dict[str, Any], what: str) -> None:
+        """Write, or leave it: whoever changed the record meanwhile knows better."""
+        with suppress(Refused):
+            apply(self._client.update_item, request, what)
 
 
 def _is_recorded(failure: Failure, item: Mapping[str, Any]) -> bool:

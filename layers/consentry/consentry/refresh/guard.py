@@ -151,7 +151,7 @@ class Guard:
             return known
         with self._recorded("read health"):
             known = self.records.read(integration)
-            self._remember(known)
+        self._remember(known)  # what was known before, if it cannot be read: silence is not waited for at each refresh
         return known
 
     def _remember(self, known: Health) -> None:

@@ -80,7 +80,7 @@ def _restored(body: str, escrow: Escrow, connections: Connections) -> bool:
         return True
     fields = {"tenant": commit.key.tenant, "connection": commit.key.sort_key, "gen": commit.expected_gen + 1}
     try:
-        outcome = connections.commit(commit)
+        outcome = connections.restore(commit)
     except ConsentryError as error:
         log.record("escrow still waits", {**fields, "detail": error.detail}, level="error")
         return False
