@@ -5,14 +5,13 @@ of `tests/simulation` have them: workers that die, calls that hang, duplicated m
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
-from consentry import log
 from consentry.aws import connections, dynamodb, escrow, health, registry
 from consentry.aws.connections import SHARDS, DynamoConnections
 from consentry.aws.escrow import SqsEscrow
@@ -45,8 +44,7 @@ from tests.days.providers import Grant, Mood, Providers
 from tests.days.queues import Message, Queue, Queues
 from tests.days.store import OrderedDynamo
 from tests.days.watch import Watch
-from tests.simulation import wire
-from tests.simulation.watch import key_from
+from tests.simulation.stand_ins import standing_in
 from tests.support.catalogue import FakeCatalogue
 from tests.support.tables import create_tables, template
 
@@ -72,24 +70,6 @@ def at_once() -> int:
 
 def batch_size() -> int:
     return int(template()["Resources"]["RefreshFunction"]["Properties"]["Events"]["Hints"]["Properties"]["BatchSize"])
-
-
-class _InTurn:
-    """What the worker takes for a thread pool: each message of a batch has an invocation of its own here."""
-
-    def __init__(self, _size: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None: ...
-
-    def map(self, act: Callable[[Any], Any], each: Iterable[Any]) -> list[Any]:
-        return [act(one) for one in each]
-
-
-def _uncounted(_metric: object, **_given: object) -> None:
-    return
 
 
 class Fleet:
@@ -150,28 +130,11 @@ class Fleet:
     @contextmanager
     def observed(self) -> Iterator[None]:
         """Logs become observations, threads become turns, and the adapters' slow parts fast ones, until this ends."""
-        converting = (dynamodb, connections, escrow, health, registry)
-        places: tuple[tuple[Any, str, object], ...] = (
-            (log, "record", self.watch.logged),
-            (log, "count", _uncounted),
-            (log, "heartbeat", _uncounted),
-            (functions, "ThreadPoolExecutor", _InTurn),
-            (dynamodb, "_to_dynamodb", wire.to_dynamodb),
-            (dynamodb, "_from_dynamodb", wire.from_dynamodb),
-            (ConnectionKey, "from_sort_key", key_from),
-            *((module, "to_item", wire.to_item) for module in converting),
-            *((module, "from_item", wire.from_item) for module in converting),
-        )
-        places = tuple(each for each in places if each[1] in vars(each[0]))
-        before = [vars(place)[name] for place, name, _ in places]
-        for place, name, stand_in in places:
-            setattr(place, name, stand_in)
-        try:
-            yield
-        finally:
-            for (place, name, _), original in zip(places, before, strict=True):
-                setattr(place, name, original)
-            self.timeline.close()
+        with standing_in(self.watch.logged, (dynamodb, connections, escrow, health, registry)):
+            try:
+                yield
+            finally:
+                self.timeline.close()
 
     # wiring
 

@@ -1,11 +1,11 @@
 """One vault in memory for one example: real engine, adapters and conditions, and any kind of provider."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from consentry.aws.connections import DynamoConnections
 from consentry.aws.dynamodb import from_item
@@ -15,6 +15,7 @@ from consentry.oauth.provider import Provider, RefreshBehaviour, Rotation
 from consentry.oauth.wire import HttpAnswer, TokenGrant, TokenRequest
 from consentry.tokens import grant_secrets
 from consentry.web import work as functions
+from tests.simulation.stand_ins import InTurn
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.deployment import Deployment
 from tests.support.dynamo import MemoryDynamo
@@ -138,20 +139,6 @@ def overheard() -> Iterator[Callable[[], str]]:
     """Yield a function that returns all that was logged and printed until then."""
     with recorded() as log, redirect_stdout(io.StringIO()) as printed:
         yield lambda: log.text + printed.getvalue()
-
-
-class InTurn:
-    """A thread pool's place, one call after the other: examples repeat exactly."""
-
-    def __init__(self, _size: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None: ...
-
-    def map[T, R](self, act: Callable[[T], R], each: Iterable[T]) -> Sequence[R]:
-        return [act(one) for one in each]
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """One simulated deployment: the real engine, dispatcher and adapters among simulated tables, queues and people."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
-from consentry import log
 from consentry.aws import connections, dynamodb, escrow, health
 from consentry.aws.connections import DynamoConnections
 from consentry.aws.escrow import SqsEscrow
@@ -23,7 +22,6 @@ from consentry.refresh.engine import RefreshConnection
 from consentry.refresh.guard import Guard
 from consentry.refresh.health import Health, Limits
 from consentry.web import work as functions
-from tests.simulation import wire
 from tests.simulation.authority import Authority, Post
 from tests.simulation.edges import (
     Edge,
@@ -38,8 +36,9 @@ from tests.simulation.edges import (
 )
 from tests.simulation.faults import Chaos
 from tests.simulation.queue import Message, SimulatedQueues
+from tests.simulation.stand_ins import standing_in
 from tests.simulation.timeline import Timeline, Worker
-from tests.simulation.watch import Case, Watch, key_from, key_of
+from tests.simulation.watch import Case, Watch, key_of
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.dynamo import MemoryDynamo
 from tests.support.expressions import Item
@@ -97,24 +96,6 @@ _REGISTRATIONS: Final = {
 TOUCHY: Final = Limits(least_failures=2, least_gone=1, gone_share=0, hold_seconds=1800)
 
 
-class _InTurn:
-    """What the worker takes for a thread pool: a batch of one needs no threads."""
-
-    def __init__(self, _size: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None: ...
-
-    def map(self, act: Callable[[Any], Any], each: Iterable[Any]) -> list[Any]:
-        return [act(one) for one in each]
-
-
-def _uncounted(_metric: object, **_given: object) -> None:
-    return
-
-
 class World:
     """Implements `edges.World`. Workers are started here, and observed until they end."""
 
@@ -143,27 +124,11 @@ class World:
     @contextmanager
     def observed(self) -> Iterator[None]:
         """Logs become observations, threads become turns, and the adapters' slow parts fast ones, until this ends."""
-        places: tuple[tuple[Any, str, object], ...] = (
-            (log, "record", self._logged),
-            (log, "count", _uncounted),
-            (log, "heartbeat", _uncounted),
-            (functions, "ThreadPoolExecutor", _InTurn),
-            (connections, "SHARDS", SHARDS),
-            (dynamodb, "_to_dynamodb", wire.to_dynamodb),
-            (dynamodb, "_from_dynamodb", wire.from_dynamodb),
-            (ConnectionKey, "from_sort_key", key_from),
-            *((module, "to_item", wire.to_item) for module in _CONVERTING),
-            *((module, "from_item", wire.from_item) for module in _CONVERTING),
-        )
-        before = [vars(place)[name] for place, name, _ in places]
-        for place, name, stand_in in places:
-            setattr(place, name, stand_in)
-        try:
-            yield
-        finally:
-            for (place, name, _), original in zip(places, before, strict=True):
-                setattr(place, name, original)
-            self.timeline.close()
+        with standing_in(self._logged, _CONVERTING, (connections, "SHARDS", SHARDS)):
+            try:
+                yield
+            finally:
+                self.timeline.close()
 
     def _logged(self, message: str, fields: Mapping[str, object] | None = None, *, level: str = "info") -> None:
         if message == "refresh" and self.timeline.running and fields:

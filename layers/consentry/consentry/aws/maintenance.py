@@ -54,9 +54,8 @@ class DynamoInventory:
             update.set({"pend_gen": record.gen, "pend_at": doubt.began_at})
         if doubt is not None and doubt.due_at is not None:
             update.set({"due_shard": shard_of(record.key), "due_at": doubt.due_at}).remove(["enqueued_until"])
-        lease = update.name("lease_until")
         # A worker of the older epoch may still commit: its tokens would be refused if the epoch changed before.
-        update.require(f"attribute_not_exists({lease}) OR {lease} < {update.value(now)}")
+        update.require(update.earlier("lease_until", now))
         return self._write(update, record, "adopt connection")
 
     def reactivate(self, entry: Entry, *, due_at: int, answered: bool) -> bool:

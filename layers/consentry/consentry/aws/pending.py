@@ -75,7 +75,7 @@ class DynamoSessions:
     def reissue_handle(self, flow: Flow, *, handle_hash: str) -> bool:
         update = Update().set({"reissued": True, "handle_hashes": [*flow.handle_hashes, handle_hash]})
         self._require(update, flow, FlowStatus.CODE_RECEIVED)
-        update.require(f"attribute_not_exists({update.name('reissued')})")
+        update.require(update.missing("reissued"))
         return self._apply(update, flow, "reissue handle", _has_handle(handle_hash))
 
     def claim(self, flow: Flow, *, expected: FlowStatus, claim_id: str) -> bool:
