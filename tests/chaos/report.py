@@ -91,6 +91,7 @@ class Findings:
                 {"service": each.service, "mode": each.mode, "seconds": round(each.until - each.since, 1)}
                 for each in self.trouble.outages
             ],
+            "stalls_of_the_emulator": [round(until - since, 1) for since, until in self.trouble.witness.stalls],
             "revoked_by_customers": len(self.evidence.revoked),
             "ends": dict(Counter(end.value for _, end in self.ends)),
             "flagged": dict(Counter(held.cause for held, end in self.ends if end is End.FLAGGED)),

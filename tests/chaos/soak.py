@@ -93,6 +93,7 @@ class Soak:
         self.say(f"calm after {seconds:.0f} s and {rotations} rotations; waiting at most {self.plan.patience:.0f} s")
         ends = self._calm()
         self.readers.stop()
+        self.trouble.witness.stop()
         return Findings(
             plan=self.plan,
             reached=reached,

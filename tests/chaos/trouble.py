@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dev.ready import Ready
@@ -15,6 +15,7 @@ from dev.running import taken_away, workers
 from tests.chaos.evidence import ACTIVE, Kill
 from tests.chaos.fleet import Fleet
 from tests.chaos.plan import Plan
+from tests.chaos.witness import Witness
 
 # Mostly who holds tokens in hand; now and then who moves the work.
 VICTIMS: Final = {"RefreshFunction": 8, "EscrowFunction": 1, "RefreshDispatchFunction": 1}
@@ -44,7 +45,7 @@ def guarded(work: Callable[[], None], tell: Callable[[str], None]) -> None:
 
 @dataclass
 class Trouble:
-    """Three threads that follow the plan's clock; `stopping` ends them early."""
+    """Three threads that follow the plan's clock, until `stop` at the latest; `witness` watches until it is stopped."""
 
     ready: Ready
     fleet: Fleet
@@ -56,8 +57,13 @@ class Trouble:
     _threads: list[threading.Thread] = field(default_factory=list)
     _begun: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        member = self.fleet.members[0]
+        self.witness = Witness(lambda: self.fleet.row(member))
+
     def start(self) -> None:
         self._begun = time.monotonic()
+        self.witness.start()
         for work in (self._kill, self._take_away, self._revoke):
             told = (work, self.mistakes.append)
             thread = threading.Thread(target=guarded, args=told, name=work.__name__, daemon=True)
@@ -74,8 +80,9 @@ class Trouble:
             thread.join(30)
 
     def away(self, begun: float, ended: float, *services: str) -> bool:
-        """Whether one of the services was away at some time between two moments."""
-        return any(each.service in services and each.touches(begun, ended) for each in tuple(self.outages))
+        """Whether one of the services was away at some time between two moments, or the whole emulator silent."""
+        planned = any(each.service in services and each.touches(begun, ended) for each in tuple(self.outages))
+        return planned or self.witness.saw(begun, ended)
 
     def _wait(self, at: float) -> bool:
         """Wait for a moment of the plan's clock; false if the run is over before."""
@@ -108,8 +115,7 @@ class Trouble:
             with self._exchanges_under_way(), taken_away(self.ready, service, mode):
                 self.outages.append(Outage(service, mode, time.time()))
                 self.stopping.wait(self.plan.outage_seconds)
-            begun = self.outages.pop()
-            self.outages.append(Outage(service, mode, begun.since, time.time()))
+            self.outages[-1] = replace(self.outages[-1], until=time.time())
 
     @contextmanager
     def _exchanges_under_way(self) -> Iterator[None]:

@@ -1,0 +1,48 @@
+"""Table streams that forget: moto keeps every record for good, and a stack that runs for hours would only grow."""
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final, overload
+
+from moto.dynamodb.models.table import StreamShard
+
+KEPT: Final = 2_000  # records; DynamoDB keeps them for a day
+
+
+class Newest[T]:
+    """The newest of a sequence; length and positions count from the first one ever."""
+
+    def __init__(self, kept: int) -> None:
+        self._items: deque[T] = deque(maxlen=kept)
+        self._count = 0
+
+    def append(self, item: T) -> None:
+        self._items.append(item)
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, position: int) -> T: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[T]: ...
+    def __getitem__(self, position: int | slice) -> T | Sequence[T]:
+        gone = self._count - len(self._items)
+        if isinstance(position, slice):
+            start, stop, _ = position.indices(self._count)
+            return list(islice(self._items, max(0, start - gone), max(0, stop - gone)))
+        return self._items[range(self._count)[position] - gone]
+
+
+def forgetful_streams(kept: int = KEPT) -> None:
+    """Make the shards of tables created from now on keep no more than `kept` records each."""
+    shards: Any = StreamShard
+    original = shards.__init__
+
+    def init(shard: Any, *given: Any, **named: Any) -> None:  # noqa: ANN401 - moto's own arguments
+        original(shard, *given, **named)
+        shard.items = Newest(kept)
+
+    shards.__init__ = init
