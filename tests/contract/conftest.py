@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from tests.support import ministack as second
+from tests.support.own_environment import NotInstalled
 from tests.support.tables import AWS_ENVIRONMENT, REGION
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def _credentials() -> Iterator[None]:
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """One ministack for all that this process tests."""
     try:
-        python = second.installed()
-    except second.NotInstalled as reason:
+        python = second.ENVIRONMENT.python()
+    except NotInstalled as reason:
         pytest.skip(f"{MISSING}: {reason}")
     with second.serving(python, tmp_path_factory.mktemp("ministack")) as url:
         yield url

@@ -5,6 +5,7 @@ marked below with the documentation that says so; once it is refused, the mark f
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from consentry.aws.dynamodb import to_item
 from tests.support import ministack as second
+from tests.support.own_environment import NotInstalled, OwnEnvironment
 from tests.support.tables import create_tables
 
 if TYPE_CHECKING:
@@ -31,19 +33,20 @@ def unreachable(folder: Path) -> dict[str, str]:
 
 
 def test_packages_that_cannot_be_fetched_are_a_reason_and_the_next_run_tries_again(tmp_path: Path) -> None:
+    elsewhere = OwnEnvironment("ministack", tmp_path, unreachable(tmp_path))
     for _ in range(2):
-        with pytest.raises(second.NotInstalled, match="is the package index reachable"):
-            second.installed(tmp_path / "environment", unreachable(tmp_path))
+        with pytest.raises(NotInstalled, match="is the package index reachable"):
+            elsewhere.python()
 
 
 @pytest.mark.usefixtures("ministack")
 def test_what_is_installed_is_not_fetched_again(tmp_path: Path) -> None:
-    assert second.installed(uv_settings=unreachable(tmp_path)).exists()
+    assert replace(second.ENVIRONMENT, uv_settings=unreachable(tmp_path)).python().exists()
 
 
 @pytest.mark.usefixtures("ministack")
 def test_a_server_is_gone_when_its_block_has_ended(tmp_path: Path) -> None:
-    with second.serving(second.installed(), tmp_path) as url:
+    with second.serving(second.ENVIRONMENT.python(), tmp_path) as url:
         assert status(url) == 200
     with pytest.raises(ConnectionRefusedError):
         status(url)
@@ -52,7 +55,7 @@ def test_a_server_is_gone_when_its_block_has_ended(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ministack")
 def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     (tmp_path / "ministack.py").write_text("raise SystemExit('no room')", encoding="utf-8")
-    with pytest.raises(RuntimeError, match="no room"), second.serving(second.installed(), tmp_path):
+    with pytest.raises(RuntimeError, match="no room"), second.serving(second.ENVIRONMENT.python(), tmp_path):
         pass
 
 

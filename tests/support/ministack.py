@@ -1,71 +1,26 @@
-"""ministack, a second emulator of AWS, in an environment of its own: its packages never mix with ours.
+"""ministack, a second emulator of AWS, as one process on a loopback port.
 
-It is installed once, from hashes (`ministack.lock`), and runs as one process on a loopback port. Its DynamoDB, SQS and
-Secrets Manager are used; its KMS is not, since it encrypts with XOR.
+Its DynamoDB, SQS and Secrets Manager are used; its KMS is not, since it encrypts with XOR.
 """
 
-import fcntl
-import hashlib
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
 from dev.supervisor import CHILD
+from tests.support.own_environment import OwnEnvironment
 from tests.support.tables import REGION
 
-LOCK: Final = Path(__file__).with_name("ministack.lock")
-ENVIRONMENT: Final = Path(__file__).parents[2] / ".venv-ministack"
-_INSTALL_SECONDS: Final = 60.0
+ENVIRONMENT: Final = OwnEnvironment("ministack")
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3  # a free port may be taken by another before ministack binds it
-
-
-class NotInstalled(Exception):
-    """ministack is not here and could not be fetched; the message is the reason."""
-
-
-def installed(environment: Path = ENVIRONMENT, uv_settings: Mapping[str, str] | None = None) -> Path:
-    """Return the Python of ministack's environment, made now if it is missing or older than the lock.
-
-    `uv_settings` are environment variables for uv alone. Processes wait for each other. Raises `NotInstalled`.
-    """
-    python, stamp, wanted = environment / "bin" / "python", environment / "installed", _wanted()
-    environment.mkdir(exist_ok=True)
-    with (environment / "turn").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not python.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-            _install(environment, python, uv_settings or {})
-            stamp.write_text(wanted, encoding="utf-8")
-    return python
-
-
-def _wanted() -> str:
-    """Return what an environment must be made of: these packages, this Python."""
-    return f"{hashlib.sha256(LOCK.read_bytes()).hexdigest()} {sys.version} {sys.base_prefix}"
-
-
-def _install(environment: Path, python: Path, settings: Mapping[str, str]) -> None:
-    search = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    uv = shutil.which("uv", path=search)
-    if uv is None:
-        raise NotInstalled("uv is not there (make .venv/synced installs it)")
-    make = [uv, "venv", "--quiet", "--allow-existing", "--no-python-downloads", "--python", sys.executable]
-    fill = [uv, "pip", "sync", "--quiet", "--require-hashes", "--only-binary", ":all:", "--python", str(python)]
-    told = {**os.environ, "UV_HTTP_RETRIES": "1", "UV_HTTP_TIMEOUT": "15", **settings}
-    try:
-        for command in ([*make, str(environment)], [*fill, str(LOCK)]):
-            subprocess.run(command, env=told, check=True, capture_output=True, timeout=_INSTALL_SECONDS)
-    except (OSError, subprocess.SubprocessError):
-        raise NotInstalled("its packages could not be installed (is the package index reachable?)") from None
 
 
 @contextmanager
