@@ -14,7 +14,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from dev.outages import Outages
-from dev.streams import forgetful_streams
+from dev.forgetting import forgetful_streams, untracked_models
 
 INVOKE: Final = "/2015-03-31/functions/"
 LOCAL: Final = "/_local/"
@@ -80,6 +80,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     forgetful_streams()
+    untracked_models()
     moto: Application = DomainDispatcherApplication(create_backend_app)
     application = Outages(with_functions(serialised(moto), arguments.functions))
     make_server("127.0.0.1", arguments.port, application, threaded=True, request_handler=_Handler).serve_forever()

@@ -1,10 +1,14 @@
-"""Table streams that forget: moto keeps every record for good, and a stack that runs for hours would only grow."""
+"""An emulator that forgets, so that a stack that runs for hours does not grow without end.
+
+moto keeps every record of a table's stream, and every object that any of its models ever made.
+"""
 
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final, overload
 
+from moto.core.common_models import BaseModel
 from moto.dynamodb.models.table import StreamShard
 
 KEPT: Final = 2_000  # records; DynamoDB keeps them for a day
@@ -46,3 +50,13 @@ def forgetful_streams(kept: int = KEPT) -> None:
         shard.items = Newest(kept)
 
     shards.__init__ = init
+
+
+def untracked_models() -> None:
+    """Let moto's models go when nobody uses them: its own list of all of them serves a reset that we never ask for."""
+
+    def new(cls: Any, *_given: Any, **_named: Any) -> Any:  # noqa: ANN401 - as above
+        return object.__new__(cls)
+
+    models: Any = BaseModel
+    models.__new__ = new

@@ -1,13 +1,16 @@
-"""Table streams of the local stack: the newest records, under the sequence numbers that DynamoDB would give them."""
+"""What the local stack's emulator forgets, and what it keeps."""
 
+import gc
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.common_models import BaseModel
+from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import StreamShard
 
-from dev.streams import Newest, forgetful_streams
+from dev.forgetting import Newest, forgetful_streams, untracked_models
 from tests.support.tables import AWS_ENVIRONMENT, REGION
 
 
@@ -42,3 +45,29 @@ def test_a_stream_read_late_begins_with_what_is_still_kept(monkeypatch: pytest.M
     assert [record["dynamodb"]["NewImage"]["id"]["S"] for record in records] == ["6", "7", "8", "9"]
     sequence = [int(record["dynamodb"]["SequenceNumber"]) for record in records]
     assert [each - sequence[0] for each in sequence] == [0, 1, 2, 3]
+
+
+@mock_aws
+def test_a_record_that_was_replaced_is_gone_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AWS_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(BaseModel, "__new__", BaseModel.__new__)  # put back afterwards
+    untracked_models()
+    client = boto3.client("dynamodb", REGION)
+    client.create_table(
+        TableName="rows",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    client.put_item(TableName="rows", Item={"id": {"S": "1"}, "count": {"N": "0"}})
+    before = _items_alive()
+    for number in range(20):
+        client.put_item(TableName="rows", Item={"id": {"S": "1"}, "count": {"N": str(number)}})
+    assert client.get_item(TableName="rows", Key={"id": {"S": "1"}})["Item"]["count"] == {"N": "19"}
+    assert _items_alive() == before
+
+
+def _items_alive() -> int:
+    gc.collect()
+    return sum(isinstance(each, Item) for each in gc.get_objects())
