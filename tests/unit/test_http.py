@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
-from consentry.http import MAX_ANSWER_BYTES, ProviderClient, verifying_context
+from consentry.http import MAX_ANSWER_BYTES, ProviderClient, _Call, verifying_context
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import NotDelivered, Undetermined
 
@@ -282,6 +283,33 @@ def test_a_name_that_does_not_resolve_was_never_delivered(monkeypatch: pytest.Mo
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(NotDelivered):
         ProviderClient().send(request_to(1, host="nothing.test"), deadline_seconds=AMPLE)
+
+
+def test_a_connection_that_stands_only_after_the_deadline_carries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def slowly(*args: Any, **given: Any) -> object:  # noqa: ANN401 - handed on
+        for each in threading.enumerate():
+            if isinstance(each, threading.Timer):
+                each.join(AMPLE)  # a name server takes its time, whatever the deadline says
+        return resolve(*args, **given)
+
+    with serving(saying(OK)) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", slowly)
+        with pytest.raises(NotDelivered, match="deadline passed while connecting"):
+            sent(server, SHORT)
+        monkeypatch.undo()
+    assert server.received == []
+
+
+def test_a_deadline_that_passes_while_the_connection_is_being_closed_harms_nobody() -> None:
+    ours, theirs = socket.socketpair()
+    call = _Call()
+    call.attach(ours)
+    ours.close()
+    theirs.close()
+    call.expire()  # on the timer's thread, where an error would be written to the log as a traceback
+    assert call.expired
 
 
 def reset(connection: socket.socket, _: bytes) -> None:

@@ -198,6 +198,28 @@ def test_a_second_run_finds_nothing_left_to_do(table: Table) -> None:
     assert table.rows == before
 
 
+def moved_on(table: Table) -> None:
+    """Just before the first write, a refresh commits the next generation of everything."""
+    waiting = ["update_item"]
+
+    def move(operation: str) -> None:
+        if operation in waiting:
+            waiting.remove(operation)
+            for row in table.rows:
+                table.deployment.dynamo.client.put_item(TableName=table.name, Item=to_item({**row, "gen": 5}))
+
+    table.deployment.ports.before = move
+
+
+def test_a_record_that_moved_on_while_it_was_reconciled_is_skipped_as_it_is(table: Table) -> None:
+    table.put("rotating")
+    moved_on(table)
+    answer = table.asked(RECONCILE)
+    assert (answer["doubtful"], answer["adopted"], answer["skipped"]) == (0, 0, 1)
+    row = table.row("rotating")
+    assert (row["gen"], row["epoch"], "pend_gen" in row) == (5, 1, False)
+
+
 def test_one_integration_may_be_reconciled_alone(table: Table) -> None:
     fill(table)
     assert table.asked({**RECONCILE, "integration": "metrics"})["seen"] == 1
@@ -420,6 +442,15 @@ def test_a_flagged_connection_without_a_grant_or_of_another_epoch_stays_as_it_is
     answer = table.asked(RETRY)
     assert (answer["retried"], answer["skipped"]) == (0, 2)
     assert table.rows == before
+
+
+def test_a_flagged_connection_that_moved_on_meanwhile_is_skipped_as_it_is(table: Table) -> None:
+    table.put("flagged", **FLAG)
+    moved_on(table)
+    answer = table.asked(RETRY)
+    assert (answer["retried"], answer["skipped"]) == (0, 1)
+    row = table.row("flagged")
+    assert (row["gen"], row["status"], row["status_cause"]) == (5, "reauth_required", "grant_revoked")
 
 
 def test_a_retry_of_what_was_ambiguous_keeps_the_doubt(table: Table) -> None:

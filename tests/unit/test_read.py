@@ -57,6 +57,7 @@ class FakeAws:
         self.invocations: list[dict[str, Any]] = []
         self.clients: list[str] = []
         self.failing: dict[str, Exception] = {}
+        self.answered: tuple[bytes, dict[str, object]] | None = None
         self.on_refresh: Callable[[ConnectionKey, int], object] = self.renew
         self.slept: Callable[[float], object] = lambda _now: None
         self.stale_item: dict[str, Any] | None = None
@@ -128,7 +129,8 @@ class FakeAws:
         self.invocations.append({**wish, "function": request["FunctionName"]})
         key = ConnectionKey.from_sort_key(wish["tenant"], wish["connection"])
         answer = self.on_refresh(key, wish["rejected_generation"])
-        return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
+        payload, more = self.answered or (json.dumps(answer).encode(), {})
+        return {"StatusCode": 200, "Payload": io.BytesIO(payload), **more}
 
     def vault(
         self,
@@ -387,6 +389,35 @@ def test_a_refresh_that_did_not_answer_may_have_worked_all_the_same(aws: FakeAws
 
     aws.on_refresh = answer_lost
     assert vault.token("acme", "hubspot").generation == 2
+
+
+@pytest.fixture(
+    params=[(b"{}", {"FunctionError": "Unhandled"}), (b"", {}), (b"\xff", {}), (b'"busy"', {})],
+    ids=["function error", "nothing", "no text", "no object"],
+)
+def odd(request: pytest.FixtureRequest) -> tuple[bytes, dict[str, object]]:
+    """What a refresh function may answer beside what it should."""
+    answer: tuple[bytes, dict[str, object]] = request.param
+    return answer
+
+
+def test_whatever_the_refresh_function_answers_the_record_says_what_became_of_it(
+    aws: FakeAws, odd: tuple[bytes, dict[str, object]]
+) -> None:
+    aws.answered = odd
+    aws.now += 3600
+    assert aws.vault().token("acme", "hubspot").generation == 2
+
+
+def test_nobody_waits_for_a_refresh_that_was_not_said_to_be_under_way(
+    aws: FakeAws, odd: tuple[bytes, dict[str, object]]
+) -> None:
+    aws.answered, aws.on_refresh = odd, nothing_new
+    aws.now += 3600
+    began = aws.now
+    with pytest.raises(TokenUnavailable):
+        aws.vault().token("acme", "hubspot")
+    assert (len(aws.invocations), aws.now) == (1, began)
 
 
 def test_a_grant_that_the_refresh_found_gone_needs_the_customer(aws: FakeAws) -> None:

@@ -1,10 +1,12 @@
 """When to look at a connection again."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consentry.model import ConnectionKey, skew_seconds
-from consentry.tokens import Lifetime, warning_at
+from consentry.errors import UnreadableRecord
+from consentry.model import ConnectionKey, Secret, skew_seconds
+from consentry.tokens import Lifetime, grant_payload, grant_secrets, stored_refresh_token, warning_at
 
 NOW = 1_800_000_000
 TICK = 60
@@ -112,3 +114,31 @@ def test_a_warning_that_is_overdue_makes_no_loop() -> None:
 
 def test_what_cannot_be_refreshed_is_looked_at_when_it_ends_and_not_for_a_warning() -> None:
     assert due_after(1800, refreshable=False, warn=60) == 1800
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=4))
+def test_a_grant_is_read_as_it_was_written(values: dict[str, str]) -> None:
+    payload = grant_payload({name: Secret(value) for name, value in values.items()})
+    assert {name: secret.reveal() for name, secret in grant_secrets(payload).items()} == values
+
+
+@pytest.mark.parametrize("stored", ["", "CNRY-a-bare-token", '["CNRY-a-list"]', "null", '{"refresh_token": "CNRY-cut'])
+def test_a_grant_that_is_no_object_is_unreadable_and_its_text_is_not_told(stored: str) -> None:
+    with pytest.raises(UnreadableRecord) as raised:
+        grant_secrets(Secret(stored))
+    assert "CNRY-" not in f"{raised.value!r} {raised.value.detail}"
+    assert raised.value.detail == "grant is not a JSON object"
+
+
+@pytest.mark.parametrize(
+    "stored", ["{}", '{"client_secret": "CNRY-x"}', '{"refresh_token": ""}', '{"refresh_token": 7}']
+)
+def test_a_grant_without_a_refresh_token_is_unreadable_where_one_is_needed(stored: str) -> None:
+    with pytest.raises(UnreadableRecord) as raised:
+        stored_refresh_token(grant_secrets(Secret(stored)))
+    assert raised.value.detail == "grant has no refresh token"
+
+
+def test_the_refresh_token_of_a_grant_is_the_one_that_was_stored() -> None:
+    secrets = grant_secrets(grant_payload({"refresh_token": Secret("CNRY-refresh")}))
+    assert stored_refresh_token(secrets).reveal() == "CNRY-refresh"

@@ -20,7 +20,7 @@ import requests.adapters
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import NotDelivered, Undetermined
@@ -39,7 +39,7 @@ class _Call:
     expired: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def attach(self, connected: socket | None) -> None:
+    def attach(self, connected: socket) -> None:
         with self.lock:
             self.connected = connected
             if self.expired:
@@ -180,8 +180,6 @@ def _classified(error: Exception, call: _Call) -> Exception:
         cause = reason
     kind = type(cause).__name__
     if not call.delivered or isinstance(cause, (NameResolutionError, NewConnectionError, ConnectTimeoutError)):
-        return NotDelivered(kind)
-    if isinstance(cause, SSLError) and call.connected is None:
         return NotDelivered(kind)
     return Undetermined("deadline" if call.expired else kind, peer_closed=not call.expired and _closed(cause))
 

@@ -94,6 +94,10 @@ def answers_to_links_that_open_nothing(deployment: Deployment) -> dict[str, Resp
     deployment.dynamo.client.delete_item(
         TableName=deployment.names["PendingTable"], Key={"id": {"S": f"session#{gone['session']}"}}
     )
+    withdrawn = deployment.created(integrations=["crm2"])
+    deployment.dynamo.client.delete_item(
+        TableName=deployment.names["IntegrationsTable"], Key={"integration": {"S": "crm2"}}
+    )
     unknown, _ = deployment.tickets.ticket("u" * 43)
     answers = {
         "garbage": opened(deployment, "garbage", request_id="r"),
@@ -103,6 +107,7 @@ def answers_to_links_that_open_nothing(deployment: Deployment) -> dict[str, Resp
         "deleted": opened(deployment, ticket_of(gone), request_id="r"),
         "foreign": opened(deployment, ticket_of(other), request_id="r"),
         "no such integration": opened(deployment, ticket_of(known), "nothing", request_id="r"),
+        "withdrawn integration": opened(deployment, ticket_of(withdrawn), "crm2", request_id="r"),
         "odd integration": opened(deployment, ticket_of(known), "\ud800é/..", request_id="r"),
     }
     deployment.clock.advance(1800)

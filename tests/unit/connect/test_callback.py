@@ -247,6 +247,25 @@ def test_a_refusal_is_taken_once(deployment: Deployment, browser: Browser) -> No
     assert "received already" not in again["body"]
 
 
+def test_a_refusal_does_not_undo_a_code_that_was_received_meanwhile(deployment: Deployment, browser: Browser) -> None:
+    created = deployment.created()
+    location = browser.departs(created)
+    parked: list[Response] = []
+
+    def overtaken(operation: str) -> None:
+        if operation == "update_item" and not parked:
+            deployment.ports.before = ignore
+            parked.append(browser.open(provider_answer(location)))
+
+    deployment.ports.before = overtaken
+    refused = browser.open(provider_answer(location, code="", error="access_denied"))
+    assert refused["statusCode"] == 409
+    assert "received already" in refused["body"]
+    assert deployment.flow(created).status is FlowStatus.CODE_RECEIVED
+    deployment.provider.then(tokens())
+    assert deployment.completed(query_of(parked[0]))["statusCode"] == 200
+
+
 def test_a_reload_gets_one_more_handle_once_and_both_work_once(deployment: Deployment, browser: Browser) -> None:
     created = deployment.created()
     url = provider_answer(browser.departs(created))

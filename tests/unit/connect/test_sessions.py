@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from consentry.aws.dynamodb import to_item
 from tests.support.deployment import CREATE, OTHER_RETURN_URL, RETURN_URL, Deployment, body_of
 from tests.support.events import json_event
 from tests.support.tables import items
@@ -99,6 +100,17 @@ def test_an_integration_without_a_consent_page_is_refused(deployment: Deployment
     response = deployment.manage(json_event(CREATE, {"tenant": "acme"}, {**GOOD, "integrations": ["crm", "metrics"]}))
     assert response["statusCode"] == 400
     assert "'metrics' has no consent page" in body_of(response)["detail"]
+
+
+def test_an_integration_without_a_client_id_is_the_operator_s_to_finish_and_opens_no_session(
+    deployment: Deployment,
+) -> None:
+    row = {"integration": "begun", "provider": "crm"}
+    deployment.dynamo.client.put_item(TableName=deployment.names["IntegrationsTable"], Item=to_item(row))
+    response = deployment.manage(json_event(CREATE, {"tenant": "acme"}, {**GOOD, "integrations": ["begun"]}))
+    assert (response["statusCode"], body_of(response)["code"]) == (503, "misconfigured")
+    assert "'begun' has no client_id" in body_of(response)["detail"]
+    assert items(deployment.dynamo.client, deployment.names["PendingTable"]) == []
 
 
 def test_confirm_needs_a_return_url_and_direct_does_not(deployment: Deployment) -> None:

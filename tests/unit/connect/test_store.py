@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consentry.aws.dynamodb import Update, apply
-from consentry.connect.store import Arrival
+from consentry.connect.store import Arrival, client_account
 from consentry.errors import Conflict
 from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.wire import TokenGrant
@@ -147,6 +147,17 @@ def test_a_new_connection_has_every_attribute_of_the_contract(deployment: Deploy
     assert stored["access_token"].keys() == stored["grant"].keys() == {"B"}
     absent = {"lease_owner", "lease_until", "pend_gen", "pend_at", "last_error", "status_cause"}
     assert (absent | {"attention", "attention_since"}).isdisjoint(stored)
+
+
+def test_an_account_too_long_for_the_index_is_told_apart_by_its_digest(deployment: Deployment) -> None:
+    long, other = "x" * 1025, "x" * 1024 + "y"
+    store(deployment, replace(ARRIVAL, account=long))
+    stored = row(deployment)
+    assert stored["account"] == {"S": long}
+    assert stored["client_account"] == {"S": client_account(replace(ARRIVAL, account=long))}
+    assert len(stored["client_account"]["S"]) <= 1024
+    assert stored["client_account"]["S"] != client_account(replace(ARRIVAL, account=other))
+    assert stored["client_account"]["S"] != client_account(replace(ARRIVAL, account=long, client_id="another-client"))
 
 
 def test_tokens_are_sealed_each_under_its_own_context(deployment: Deployment) -> None:

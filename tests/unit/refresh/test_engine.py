@@ -23,7 +23,7 @@ from tests.support.deployment import Deployment, SlowProvider
 from tests.support.dynamo import MemoryDynamo
 from tests.support.logs import Log
 from tests.support.provider import FakeProvider, answer, tokens
-from tests.support.tables import create_tables, unavailable
+from tests.support.tables import create_tables, items, unavailable
 from tests.support.vaulted import FIRST_ACCESS, FIRST_REFRESH, FORGIVING, STATIC, STRICT, Vaulted
 
 SECOND = tokens(access_token="CNRY-access-second", refresh_token="CNRY-refresh-second")
@@ -370,6 +370,15 @@ def test_when_both_secrets_are_refused_the_operator_is_told_and_the_grant_stays(
     assert (len(vaulted.provider.requests), vaulted.record.status) == (2, Status.ACTIVE)
 
 
+def test_a_secret_from_before_that_cannot_be_read_leaves_the_first_refusal_as_it_is(vaulted: Vaulted) -> None:
+    failing_at(vaulted, "previous_client_secrets")
+    vaulted.provider.then(answer(401, {"error": "invalid_client"}))
+    assert vaulted.refresh().outcome is Outcome.OPERATOR
+    assert len(vaulted.provider.requests) == 1
+    record = vaulted.record
+    assert (record.last_error, record.status, record.in_doubt) == ("operator:invalid_client", Status.ACTIVE, False)
+
+
 @pytest.mark.parametrize("step", [REVOKED, answer(503, b""), answer(403, b"<html>")])
 def test_no_other_refusal_is_answered_with_another_secret(vaulted: Vaulted, step: HttpAnswer) -> None:
     vaulted.deployment.secrets.previous = {"crm": {"client_secret": "CNRY-the-secret-before-3a91"}}
@@ -439,6 +448,31 @@ def test_a_token_that_nobody_can_renew_is_flagged_when_it_ends(deployment: Deplo
     assert vaulted.provider.requests == []
 
 
+def test_a_token_that_nobody_can_renew_is_flagged_by_whoever_holds_the_lease(deployment: Deployment) -> None:
+    vaulted = Vaulted(deployment)
+    vaulted.connect(refresh_token=None)
+    vaulted.fall_due()
+    seen: list[str] = []
+
+    def overtaken(operation: str) -> None:
+        seen.append(operation)
+        if seen == ["get_item", "update_item"]:
+            lease_to_another(vaulted)
+
+    deployment.ports.before = overtaken
+    assert vaulted.refresh() == Refreshed(Outcome.BUSY, 1)
+    assert (vaulted.record.status, vaulted.record.lease_owner) == (Status.ACTIVE, "another")
+
+
+def lease_to_another(vaulted: Vaulted) -> None:
+    vaulted.deployment.dynamo.client.update_item(
+        TableName=vaulted.deployment.names["ConnectionsTable"],
+        Key=to_item({"tenant": vaulted.key.tenant, "connection": vaulted.key.sort_key}),
+        UpdateExpression="SET lease_owner = :o, lease_until = :u",
+        ExpressionAttributeValues=to_item({":o": "another", ":u": vaulted.clock.now() + LEASE}),
+    )
+
+
 def test_a_token_without_an_end_is_never_due(deployment: Deployment) -> None:
     vaulted = Vaulted(deployment)
     vaulted.connect(expires_in=None)
@@ -501,6 +535,17 @@ def test_a_postponed_record_that_moved_on_meanwhile_is_left_alone(vaulted: Vault
     after = vaulted.record
     vaulted.deployment.connections.postpone(seen, error="not_attempted:x", until=vaulted.clock.now() + 900)
     assert vaulted.record == after
+
+
+def test_a_record_that_cannot_be_read_is_left_as_it_is_and_said_loudly(vaulted: Vaulted, log_lines: Log) -> None:
+    client, name = vaulted.deployment.dynamo.client, vaulted.deployment.names["ConnectionsTable"]
+    (item,) = items(client, name)
+    broken = {**item, "v": {"N": "2"}}
+    client.put_item(TableName=name, Item=broken)
+    assert vaulted.refresh() == Refreshed(Outcome.UNREADABLE, 0)
+    assert (items(client, name), vaulted.provider.requests) == ([broken], [])
+    (line,) = log_lines.named("record not readable, left as it is")
+    assert (line["level"], "version 2" in line["detail"]) == ("CRITICAL", True)
 
 
 def test_a_lease_that_cannot_be_written_means_no_request(vaulted: Vaulted) -> None:
@@ -702,6 +747,17 @@ def test_too_little_time_means_no_lease_and_no_request(vaulted: Vaulted) -> None
     assert vaulted.record.lease_owner == ""
 
 
+def test_a_lease_that_took_too_long_to_write_sends_nothing_and_keeps_its_intent(vaulted: Vaulted) -> None:
+    def slowly(operation: str) -> None:
+        if operation == "update_item":
+            vaulted.clock.remaining = 20.0
+
+    vaulted.deployment.ports.after = slowly
+    assert vaulted.refresh() == Refreshed(Outcome.WAITING, 1)
+    assert vaulted.provider.requests == []
+    assert vaulted.record.in_doubt
+
+
 @pytest.mark.parametrize("step", [SECOND, REVOKED, answer(503, b"")])
 def test_a_connection_that_is_being_removed_is_not_brought_back(vaulted: Vaulted, step: HttpAnswer) -> None:
     class Removing(FakeProvider):
@@ -796,6 +852,25 @@ def test_an_open_breaker_sends_nothing_and_leaves_the_record_as_it_is(vaulted: V
     before = vaulted.record
     assert vaulted.refresh() == Refreshed(Outcome.HELD_BACK, 1)
     assert vaulted.refresh(rejected_gen=1) == Refreshed(Outcome.HELD_BACK, 1)
+    assert (vaulted.provider.requests, vaulted.record) == ([], before)
+
+
+def test_a_rejected_token_that_is_held_back_before_it_is_due_costs_no_write(vaulted: Vaulted) -> None:
+    vaulted.clock.advance(-300)
+    vaulted.deployment.health.pause("crm", until=vaulted.clock.now() + 30)
+    vaulted.deployment.dynamo.calls.clear()
+    assert vaulted.refresh(rejected_gen=1) == Refreshed(Outcome.HELD_BACK, 1)
+    assert vaulted.deployment.dynamo.calls == ["get_item", "get_item"]
+    assert vaulted.provider.requests == []
+
+
+def test_a_connection_whose_turn_does_not_come_in_time_takes_no_lease_and_stays_due(vaulted: Vaulted) -> None:
+    health, before = vaulted.deployment.health, vaulted.record
+    health.reserve(health.read("crm"), since=vaulted.clock.now(), rate=60)
+    assert vaulted.guard.admits("crm")
+    vaulted.clock.remaining = 37.0
+    assert [vaulted.guard.takes_turn("crm") for _ in range(4)] == [True, True, True, False]
+    assert vaulted.engine()(vaulted.key) == Refreshed(Outcome.HELD_BACK, 1)
     assert (vaulted.provider.requests, vaulted.record) == ([], before)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consentry.aws.connections import SHARDS
+from consentry.aws.connections import SHARDS, DynamoConnections
 from consentry.errors import InvalidRequest
 from consentry.ports import RefreshHint, StorageUnavailable
 from consentry.refresh.dispatch import Dispatch
@@ -118,6 +118,18 @@ def test_a_direct_invocation_must_name_the_rejected_generation(vaulted: Vaulted,
     assert vaulted.provider.requests == []
 
 
+@pytest.mark.parametrize(
+    "event",
+    [None, "Records", [], {"Records": None}, {"Records": {}}, {"Records": ["m0"]}, {"Records": [{"body": "{}"}]}],
+)
+def test_a_batch_whose_messages_could_not_be_given_back_is_refused_whole(vaulted: Vaulted, event: object) -> None:
+    with pytest.raises(InvalidRequest, match="an SQS batch with Records"):
+        work(event, vaulted.engine())
+    with pytest.raises(InvalidRequest, match="an SQS batch with Records"):
+        restore(event, vaulted.escrow, vaulted.deployment.connections)
+    assert vaulted.provider.requests == []
+
+
 def test_a_hint_that_a_breaker_holds_back_is_done_with_and_the_record_stays_due(vaulted: Vaulted) -> None:
     before = vaulted.record
     vaulted.deployment.health.open("crm", until=vaulted.clock.now() + 30, opened=1, now=vaulted.clock.now())
@@ -168,3 +180,23 @@ def test_a_tick_is_one_line_of_log_and_one_of_metrics(
     assert units == dict.fromkeys(("Due", "Dispatched", "Parked", "FailingIntegrations", "HeldIntegrations"), "Count")
     assert (metrics["OldestOverdue"], metrics["Dispatched"], metrics["Parked"]) == ([float(late)], [1.0], [1.0])
     assert (metrics["FailingIntegrations"], metrics["HeldIntegrations"]) == ([1.0], [1.0])
+
+
+def test_a_tick_whose_index_is_away_is_logged_and_sends_no_heartbeat(
+    vaulted: Vaulted, log_lines: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dispatch = Dispatch(
+        clock=vaulted.clock,
+        index=DynamoConnections(vaulted.deployment.dynamo.as_client, "no-such-table"),
+        queue=Taking(),
+        rates=vaulted.deployment.health,
+        limits=dict,
+        shards=SHARDS,
+    )
+    with pytest.raises(StorageUnavailable):
+        tick(dispatch)
+    (line,) = log_lines.named("sweep ended early")
+    assert line["level"] == "ERROR"
+    assert "ResourceNotFoundException" in line["detail"]
+    assert log_lines.named("dispatched") == []
+    assert capsys.readouterr().out == ""

@@ -188,6 +188,20 @@ def test_an_integration_that_cannot_be_used_hides_no_other(deployment: Deploymen
     assert len(body_of(response)["integrations"]) == 5
 
 
+def test_a_registration_with_a_mistake_is_listed_with_what_is_wrong_and_nothing_to_offer(
+    deployment: Deployment,
+) -> None:
+    row = {"integration": "mistaken", "provider": "crm", "scopes": "contacts"}
+    deployment.dynamo.client.put_item(TableName=deployment.names["IntegrationsTable"], Item=to_item(row))
+    found = body_of(deployment.manage(json_event("GET /integrations")))["integrations"]
+    assert next(each for each in found if each["integration"] == "mistaken") == {
+        "integration": "mistaken",
+        "provider": "crm",
+        "problem": "its attribute scopes must be a list (L) of strings (S)",
+    }
+    assert [each["integration"] for each in found if "problem" not in each] == ["crm", "crm2", "desk", "metrics"]
+
+
 @pytest.mark.parametrize("route", [ONE, TOKEN, LIST])
 def test_a_table_in_trouble_is_a_503_without_its_words(deployment: Deployment, route: str) -> None:
     connect(deployment)

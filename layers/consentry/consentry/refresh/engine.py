@@ -249,11 +249,10 @@ class RefreshConnection:
         )
         saved = save(prepared, tokens, asked_at)
         self.guard.succeeded(record.key.integration)
-        match saved:
-            case CommitOutcome.COMMITTED:
-                return Refreshed(Outcome.REFRESHED, record.gen + 1)
-            case Outcome():
-                return Refreshed(saved, record.gen)
+        if isinstance(saved, Outcome):
+            return Refreshed(saved, record.gen)
+        if saved is CommitOutcome.COMMITTED:
+            return Refreshed(Outcome.REFRESHED, record.gen + 1)
         # Somebody else's generation stands: theirs is newer, or the connection is being removed.
         log.record("refresh was superseded", {**told(record), "outcome": saved}, level="warning")
         if saved is CommitOutcome.DELETING:

@@ -42,13 +42,11 @@ class Guard:
     def admits(self, integration: str) -> bool:
         """Whether the provider may be asked now; while it recovers, one at a time may try."""
         now = self.clock.now()
-        match health.breaker(self._health(integration), now):
-            case Breaker.OPEN:
-                return False
-            case Breaker.HALF_OPEN:
-                with self._recorded("take probe"):
-                    return self.records.take_probe(integration, now=now, until=now + PROBE_SECONDS)
-        return True
+        breaker = health.breaker(self._health(integration), now)
+        if breaker is Breaker.HALF_OPEN:
+            with self._recorded("take probe"):
+                return self.records.take_probe(integration, now=now, until=now + PROBE_SECONDS)
+        return breaker is not Breaker.OPEN
 
     def takes_turn(self, integration: str) -> bool:
         """Whether a request may be sent at once, if the integration has a limit; wait for the next window at most."""
