@@ -1,15 +1,21 @@
 # Everything goes through here; `make help` lists it. Needs Python 3.13 and make, installs the rest into .venv.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test prove torture demo lint types format validate build clean
+.PHONY: help run test test-iam prove torture demo audit lint types format validate build clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
 
 # Options of `make run`, given as `make run PORT=4000 TICK=5`.
-RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON ROTATION GRACE RETURN_URLS
+RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON BUILT ROTATION GRACE RETURN_URLS
 export $(RUN_OPTIONS)
+
+# The processor that Lambda shall have, and this machine's, by Lambda's names.
+ARCHITECTURE ?= arm64
+MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
+BUILT_HERE := $(if $(filter-out 0 no false off,$(BUILT)),.aws-sam/built-$(MACHINE))
+BUILT_FROM := template.yaml uv.lock dev/roots.py dev/trim.py $(shell find layers functions -type f -not -path '*/__pycache__/*')
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,15 +29,19 @@ help: ## this list
 	@echo '  HTTPS=1                     serve the API with a generated certificate authority'
 	@echo '  ALLOW_LOOPBACK_PROVIDERS=1  let provider files name servers on this machine'
 	@echo '  JSON=1                      one line of JSON when ready'
+	@echo '  BUILT=1                     run what `make build` makes for deployment (also: make demo BUILT=1)'
 
-run: .venv/synced ## the whole application on this machine; Ctrl-C stops it
+run: .venv/synced $(BUILT_HERE) ## the whole application on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m dev run
 
-demo: .venv/synced ## the whole story without a browser, told in text
+demo: .venv/synced $(BUILT_HERE) ## the whole story without a browser, told in text
 	@exec $(BIN)/python -m dev.demo
 
-test: .venv/synced lint types ## everything that CI runs
+test: .venv/synced lint types audit ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-iam: .venv/synced ## the roles, judged by a second implementation of IAM (part of test)
+	$(BIN)/python -m pytest tests/contract/test_second_judge.py
 
 prove: .venv/synced ## every proof at its full size, hours (SEED=0 N=1000000 schedules, ONLY=name of one)
 	$(BIN)/python -m tests.prove --seed $(or $(SEED),0) --schedules $(or $(N),1000000) $(if $(ONLY),--only $(ONLY))
@@ -39,7 +49,11 @@ prove: .venv/synced ## every proof at its full size, hours (SEED=0 N=1000000 sch
 torture: .venv/synced ## what happens to grants in the field, done to this store (STORE=consentry, or docs/torture.md)
 	$(BIN)/python -m torture $(or $(STORE),consentry)
 
-lint: .venv/synced ## style and layers
+audit: .venv/synced ## known vulnerabilities in what uv.lock names
+	$(BIN)/python -m tests.infrastructure.audit
+
+lint: .venv/synced ## style, layers, and whether uv.lock is what pyproject.toml asks for
+	$(BIN)/uv lock --check --quiet || { echo 'uv.lock is not what pyproject.toml asks for: run .venv/bin/uv lock' >&2; exit 2; }
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
@@ -54,8 +68,16 @@ format: .venv/synced ## put the source into shape
 validate: .venv/synced ## the template, as SAM sees it
 	$(BIN)/sam validate --lint
 
-build: .venv/synced ## what would be deployed (ARCHITECTURE=arm64 or x86_64)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+build: .venv/synced ## what would be deployed (ARCHITECTURE=arm64 or x86_64), and how large it is
+	@case "$(ARCHITECTURE)" in arm64|x86_64) ;; *) \
+		echo "ARCHITECTURE must be arm64 or x86_64, not '$(ARCHITECTURE)'" >&2; exit 2;; esac
+	@rm -f .aws-sam/built-*
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@$(BIN)/python -m dev.sizes
+	@touch .aws-sam/built-$(ARCHITECTURE)
+
+.aws-sam/built-$(MACHINE): $(BUILT_FROM)
+	$(MAKE) build ARCHITECTURE=$(MACHINE) PROVIDERS= # those of `make run` come from its own folder
 
 clean: ## remove what running and building left here
 	rm -rf .local .aws-sam .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """The one account of the local stack: where its AWS endpoint is, and how to sign for it."""
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,8 +12,21 @@ from dev.signatures import Verifier
 
 REGION: Final = "eu-central-1"
 ACCESS_KEY_ID: Final = "LOCALSTACKEXAMPLE"
+CALLER: Final = "LOCALCALLER-"  # and a function's logical id: the AWS endpoint sees who asks
+_CREDENTIAL: Final = re.compile(r"Credential=([^/]+)/")
 
 type Client = Any  # boto3 makes its clients at run time
+
+
+def key_id_of(caller: str) -> str:
+    """Return the access key id of a function by its logical id, or of another caller by a name of its own."""
+    return CALLER + caller
+
+
+def caller_of(authorization: str) -> str:
+    """Return who signed an Authorization header; empty for the account itself."""
+    found = _CREDENTIAL.search(authorization)
+    return found[1].removeprefix(CALLER) if found and found[1].startswith(CALLER) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

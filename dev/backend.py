@@ -13,8 +13,9 @@ from typing import Any, Final
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from dev.outages import Outages
 from dev.forgetting import forgetful_streams, untracked_models
+from dev.outages import Outages
+from dev.recording import Recording
 
 INVOKE: Final = "/2015-03-31/functions/"
 LOCAL: Final = "/_local/"
@@ -82,7 +83,7 @@ def main() -> None:
     forgetful_streams()
     untracked_models()
     moto: Application = DomainDispatcherApplication(create_backend_app)
-    application = Outages(with_functions(serialised(moto), arguments.functions))
+    application = Outages(Recording(with_functions(serialised(moto), arguments.functions)))
     make_server("127.0.0.1", arguments.port, application, threaded=True, request_handler=_Handler).serve_forever()
 
 

@@ -1,44 +1,74 @@
 """Builds what functions may import on this machine: their layers, and what Lambda's runtime brings along.
 
-Built once for each state of uv.lock, in `.local/build`.
+Built once for each state of uv.lock and of what builds a layer, in `.local/build`. With BUILT=1 the layers are those
+that `make build` made for deployment, as they are.
 """
 
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from dev.mistakes import Mistake
-from dev.options import REPOSITORY
+from dev.options import BUILD_FIRST, REPOSITORY
 
 BUILD: Final = REPOSITORY / ".local" / "build"
 LOCK: Final = REPOSITORY / "uv.lock"
+SHARED: Final = REPOSITORY / "layers" / "layer.mk"
+PROGRAMS: Final = tuple(Path(__file__).with_name(name) for name in ("roots.py", "trim.py"))  # that its layers run
 RUNTIME: Final = ("boto3", "awslambdaric")
 LAST_LINES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportPath:
-    """The folders that a function's worker imports from, after its own folder."""
+    """What functions import from, after their own folder: layers by logical id, then what the runtime brings."""
 
-    folders: tuple[Path, ...]
+    layers: Mapping[str, tuple[Path, ...]]
+    runtime: Path
+
+    def of(self, layers: Sequence[str]) -> tuple[Path, ...]:
+        """Return the folders for a function with these layers; of two, the later lies over the earlier, as in /opt.
+
+        Layers come before the runtime: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
+        """
+        return (*(folder for layer in reversed(layers) for folder in self.layers[layer]), self.runtime)
 
 
 def build(layers: Mapping[str, Path], say: Callable[[str], None]) -> ImportPath:
     """Build what is missing. A layer's own source folder comes before its build, so that edits show at a restart."""
-    folders = []
+    folders = {}
     for logical_id, source in layers.items():
-        built = _once(f"{logical_id}-{_digest(LOCK, source / 'Makefile')}", _layer_builder(logical_id, source), say)
-        folders += [source, built / "python"]
-    return ImportPath((*folders, _once(f"runtime-{_digest(LOCK)}", _build_runtime, say)))
+        digest = _digest(LOCK, SHARED, *PROGRAMS, source / "Makefile")
+        made = _once(f"{logical_id}-{digest}", _layer_builder(logical_id, source), say) / "python"
+        folders[logical_id] = (source, made) if any(source.glob("*/__init__.py")) else (made,)
+    return ImportPath(layers=folders, runtime=runtime(say))
+
+
+def take_built(layers: Mapping[str, Path], say: Callable[[str], None]) -> ImportPath:
+    """Take layers as `make build` left them; raise `Mistake` if they were built for another processor."""
+    for folder in layers.values():
+        if not (folder / "python").is_dir():
+            raise Mistake(f"BUILT=1: {folder} holds no build: {BUILD_FIRST}")
+        foreign = [each.name for each in folder.rglob("*-linux-gnu.so") if platform.machine() not in each.name]
+        if foreign:
+            raise Mistake(f"BUILT=1: {folder} was built for another processor ({foreign[0]}): {BUILD_FIRST}")
+    taken = {logical_id: (folder / "python",) for logical_id, folder in layers.items()}
+    return ImportPath(layers=taken, runtime=runtime(say))
+
+
+def runtime(say: Callable[[str], None]) -> Path:
+    """Return the folder of what Lambda's runtime brings: boto3 and awslambdaric, with what they need."""
+    return _once(f"runtime-{_digest(LOCK)}", _build_runtime, say)
 
 
 def _digest(*files: Path) -> str:

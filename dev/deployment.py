@@ -97,6 +97,7 @@ class _Reader:
                 handler=properties["Handler"],
                 folder=folder,
                 environment={name: _text(value) for name, value in variables.items()},
+                layers=self._template.layers_of(resource),
                 timeout_seconds=float(properties.get("Timeout", 3)),
                 memory_mb=int(properties.get("MemorySize", 128)),
                 max_workers=QUEUE_WORKERS if arn in fed else API_WORKERS,

@@ -1,6 +1,7 @@
 """What `python -m dev run` may be told, by flags or by environment variables of the same name."""
 
 import argparse
+import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from typing import Final, NoReturn
 from dev.mistakes import Mistake
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
+TEMPLATE: Final = REPOSITORY / "template.yaml"
+BUILT_TEMPLATE: Final = REPOSITORY / ".aws-sam" / "build" / "template.yaml"
+MACHINE: Final = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())  # as Lambda calls it
+BUILD_FIRST: Final = f"run `make build ARCHITECTURE={MACHINE}`"
 HIGHEST_FIRST_PORT: Final = 65_532  # three more follow: Acme, the authorization server, the AWS endpoint
 OFF: Final = ("", "0", "no", "false", "off")
 
@@ -29,14 +34,16 @@ class Options:
     access_ttl_seconds: int | None = None
     rotation: str = ""
     grace_seconds: int | None = None
-    template: Path = REPOSITORY / "template.yaml"
+    template: Path = TEMPLATE
     bare: bool = False
+    built: bool = False
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Read flags over environment variables; raise `Mistake` with a line for everything that is wrong."""
     given = vars(_parser().parse_args(arguments))
     reader = _Reader({name: value for name, value in given.items() if value is not None}, environment)
+    built = reader.read("BUILT", _switch, default=False)
     options = Options(
         port=reader.read("PORT", _port, 3000),
         tick_seconds=reader.read("TICK", _positive_number, 60.0),
@@ -49,9 +56,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         access_ttl_seconds=reader.read("ACCESS_TTL", _positive_integer, None),
         rotation=reader.read("ROTATION", _rotation, ""),
         grace_seconds=reader.read("GRACE", _natural, None),
-        template=reader.read("TEMPLATE", _file, REPOSITORY / "template.yaml"),
+        template=reader.read("TEMPLATE", _file, BUILT_TEMPLATE if built else TEMPLATE),
         bare=reader.read("BARE", _switch, default=False),
+        built=built,
     )
+    if built and not options.template.is_file():
+        reader.mistakes.append(f"BUILT=1: there is no build: {BUILD_FIRST}")
     if reader.mistakes:
         raise Mistake(*reader.mistakes)
     return options
@@ -94,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "rotation": "none or rotates: what the authorization server does with refresh tokens",
         "grace": "seconds for which a rotated refresh token still works",
         "template": "SAM template to run (template.yaml)",
+        "built": "1: run what `make build` made for this machine's processor",
         "bare": "1: no authorization server, no integrations, no Acme",
     }.items():
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar=name.upper(), help=meaning)

@@ -22,7 +22,7 @@ ATTEMPTS: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionSpec:
-    """A function as its template resource describes it."""
+    """A function as its template resource describes it; `layers` by their logical ids."""
 
     logical_id: str
     name: str
@@ -30,6 +30,7 @@ class FunctionSpec:
     handler: str
     folder: Path
     environment: Mapping[str, str]
+    layers: tuple[str, ...] = ()
     timeout_seconds: float = 3.0
     memory_mb: int = 128
     max_workers: int = 8

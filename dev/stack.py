@@ -13,7 +13,7 @@ from typing import Final
 from dev import tls
 from dev.account import Account
 from dev.addresses import Addresses
-from dev.build import ImportPath, build
+from dev.build import ImportPath, build, take_built
 from dev.deployment import Deployment, read_deployment
 from dev.enrolment import Enrolment, prepare
 from dev.gateway import Api, Gateway
@@ -62,7 +62,7 @@ class LocalStack:
         parameters = self._addresses.parameters(self._options, provider_files)
         starting = self._start_servers()
         template = load(self._options.template, parameters, place.pseudo_parameters)
-        import_path = build(template.layers, self._say)
+        import_path = (take_built if self._options.built else build)(template.layers, self._say)
         for module, (port, log) in starting.items():
             self._services.wait_for(module, port, log)
         self._say("creating the template's resources")
@@ -107,7 +107,7 @@ class LocalStack:
         return [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
 
     def _start_functions(self, deployment: Deployment, import_path: ImportPath) -> None:
-        surroundings = Surroundings(self._account, import_path.folders)
+        surroundings = Surroundings(self._account, import_path, read_only=self._options.built)
 
         def start(spec: FunctionSpec, port: int) -> subprocess.Popen[bytes]:
             environment = surroundings.environment_of(spec, port)

@@ -1,6 +1,7 @@
 """Reads a SAM template and turns it into plain CloudFormation with AWS's own translator."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from samtranslator.yaml_helper import yaml_parse
 from dev.intrinsics import Resolver
 from dev.mistakes import Mistake
 
+LAYER_VERSION: Final = re.compile(r"[0-9a-f]{10}$")  # what the translator puts after a layer's logical id
 LOCAL_CODE: Final = "s3://local/"
 CODE_PROPERTIES: Final = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 
@@ -31,12 +33,24 @@ class Resource:
 class Template:
     """A transformed template: resources whose condition holds, and the resolver of their values.
 
-    `layers` maps the logical ids of layers with a makefile build to their source folders.
+    `layers` maps the logical ids of layers with a makefile build to their source folders, as written.
     """
 
     resources: Mapping[str, Resource]
     resolver: Resolver
     layers: Mapping[str, Path]
+
+    def layers_of(self, function: Resource) -> tuple[str, ...]:
+        """Return the logical ids of a function's layers, as written; raise `Mistake` for one from elsewhere."""
+        return tuple(self._layer(named, function) for named in function.properties.get("Layers") or ())
+
+    def _layer(self, named: object, function: Resource) -> str:
+        transformed = named.get("Ref", "") if isinstance(named, Mapping) else ""
+        written = LAYER_VERSION.sub("", transformed)
+        if written not in self.layers:
+            line = f"template: {function.logical_id} has a layer that is not in the template ({named})"
+            raise Mistake(f"{line}; the local stack runs functions on layers that it can build")
+        return written
 
     def of_type(self, *types: str) -> Iterator[Resource]:
         return (resource for resource in self.resources.values() if resource.type in types)

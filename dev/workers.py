@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from dev.account import Account
+from dev.account import Account, key_id_of
+from dev.build import ImportPath
 from dev.runtime import FunctionSpec
 
 EXECUTION_ENVIRONMENT: Final = "AWS_Lambda_python3.13"
@@ -13,10 +13,14 @@ EXECUTION_ENVIRONMENT: Final = "AWS_Lambda_python3.13"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The account that functions call, and the folders that they import from after their own."""
+    """The account that functions call, and what they import from after their own folder.
+
+    With `read_only`, what they import from stays as it is: it is what would be deployed.
+    """
 
     account: Account
-    import_path: tuple[Path, ...]
+    import_path: ImportPath
+    read_only: bool = False
 
     def environment_of(self, spec: FunctionSpec, runtime_api_port: int) -> Mapping[str, str]:
         """Return the whole environment of a worker of `spec`.
@@ -28,15 +32,16 @@ class Surroundings:
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             **spec.environment,
-            **self._account(),
+            **self._account(spec),
             **_sandbox(spec),
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime_api_port}",
-            "PYTHONPATH": ":".join(str(folder) for folder in (spec.folder, *self.import_path)),
+            "PYTHONPATH": ":".join(str(folder) for folder in (spec.folder, *self.import_path.of(spec.layers))),
+            **({"PYTHONDONTWRITEBYTECODE": "1"} if self.read_only else {}),
         }
 
-    def _account(self) -> dict[str, str]:
+    def _account(self, spec: FunctionSpec) -> dict[str, str]:
         return {
-            "AWS_ACCESS_KEY_ID": self.account.access_key_id,
+            "AWS_ACCESS_KEY_ID": key_id_of(spec.logical_id),
             "AWS_SECRET_ACCESS_KEY": self.account.secret_access_key,
             "AWS_REGION": self.account.region,
             "AWS_DEFAULT_REGION": self.account.region,

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from consentry.bootstrap import wiring
+from consentry.bootstrap import at_init, wiring
 from consentry.system import LambdaContext
 from consentry.web.boundary import for_people
 from consentry.web.consent import CallbackRoute
+
+at_init(lambda process: process.receive_callback)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from consentry.bootstrap import wiring
+from consentry.bootstrap import at_init, wiring
 from consentry.system import LambdaContext
 from consentry.web.work import work
+
+at_init(lambda process: process.refresh, attempts=1)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

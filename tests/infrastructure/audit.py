@@ -58,7 +58,7 @@ def audited() -> Verdict:
         wanted.write_text(_exported("--all-groups"))
         options = ["--requirement", str(wanted), "--disable-pip", "--require-hashes", "--format", "json"]
         try:
-            command = [program, "--progress-spinner", "off", *options]
+            command = [str(program), "--progress-spinner", "off", *options]
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
             return verdict(json.loads(done.stdout)["dependencies"], _names(_exported("--no-default-groups")))
         except (subprocess.TimeoutExpired, ValueError):

@@ -1,10 +1,19 @@
 """What must not stand in a transformed template: each check returns a sentence for everything it finds."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.infrastructure.transformed import Template, listed, resources, role_statements
+from tests.infrastructure.transformed import (
+    ROOT,
+    Template,
+    held_policies,
+    listed,
+    policy_statements,
+    resources,
+    role_statements,
+)
 
 PUBLIC_ROUTES: Final = frozenset({"ANY /authorize/{integration}", "ANY /callback/{integration}", "ANY /health"})
 SIGNED_ROUTES: Final = frozenset(
@@ -45,7 +54,35 @@ def wide_statements(template: Template) -> list[str]:
 
 def managed_policies(template: Template) -> list[str]:
     """Roles that hold somebody else's policy."""
-    return [name for name, role in resources(template, "AWS::IAM::Role").items() if role.get("ManagedPolicyArns")]
+    return [
+        name
+        for name, role in resources(template, "AWS::IAM::Role").items()
+        if len(role.get("ManagedPolicyArns", [])) > len(held_policies(template, role))
+    ]
+
+
+def conditions_true_of_none(template: Template) -> list[str]:
+    """Conditions that a request without the key would meet: ForAllValues is true of none."""
+    return [
+        f"{name} allows {', '.join(listed(statement['Action']))} without any {key}"
+        for name, _, statement in _statements(template)
+        for operator, keys in statement.get("Condition", {}).items()
+        for key in keys
+        if operator.startswith("ForAllValues:")
+        and statement["Condition"].get("Null", {}).get(key) != "false"
+        and statement["Effect"] == "Allow"
+    ]
+
+
+def paths_open_at_the_end(template: Template) -> list[str]:
+    """Routes that a policy allows by a wildcard at the end: it would match whatever follows, slashes included."""
+    return [
+        f"{name} allows {path}"
+        for name, statement in policy_statements(template)
+        for resource in listed(statement["Resource"])
+        for path in [json.dumps(resource).strip('"}')]
+        if "execute-api" in path and path.endswith("*")
+    ]
 
 
 def keys_used_without_a_field(template: Template) -> list[str]:
@@ -150,6 +187,32 @@ def queues_unprotected(template: Template) -> list[str]:
     return found + [f"{name} is reachable without TLS" for name in queues if name not in encrypted_in_transit]
 
 
+def routes_unthrottled(template: Template) -> list[str]:
+    """Public routes that anybody may call as often as the signed ones, and stages without any limit."""
+    found: list[str] = []
+    for name, stage in resources(template, "AWS::ApiGatewayV2::Stage").items():
+        default = stage.get("DefaultRouteSettings", {}).get("ThrottlingRateLimit")
+        if not default:
+            found.append(f"{name} has no throttle")
+        for route in sorted(PUBLIC_ROUTES):
+            limit = stage.get("RouteSettings", {}).get(route, {}).get("ThrottlingRateLimit")
+            if not limit or (default and limit >= default):
+                found.append(f"{name} does not throttle {route}")
+    return found
+
+
+def alarms_without_a_page(template: Template) -> list[str]:
+    """Alarms that name no page of the runbook, or one that does not exist, and alarms that tell nobody."""
+    found: list[str] = []
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        named = re.findall(r"\((docs/runbook/[a-z-]+\.md)\)", alarm.get("AlarmDescription", ""))
+        if len(named) != 1 or not (ROOT / named[0]).is_file():
+            found.append(f"{name} has no page in docs/runbook")
+        if "AlarmTopicArn" not in json.dumps(alarm.get("AlarmActions")):
+            found.append(f"{name} tells nobody")
+    return found
+
+
 def _uses_a_key(statement: Template) -> bool:
     used = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncrypt", "kms:CreateGrant")
     return any(action.startswith(used) for action in listed(statement["Action"]))
@@ -162,7 +225,7 @@ def _retained(template: Template, name: str) -> bool:
 
 def _statements(template: Template) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every policy statement: (logical id, the property it stands in, statement)."""
-    for name, statement in role_statements(template):
+    for name, statement in (*role_statements(template), *policy_statements(template)):
         yield name, "Policies", statement
     for name, role in resources(template, "AWS::IAM::Role").items():
         for statement in listed(role["AssumeRolePolicyDocument"]["Statement"]):

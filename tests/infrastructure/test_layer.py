@@ -1,4 +1,4 @@
-"""What the layer is made of, asked of its Makefile without building it."""
+"""What the layers are made of, asked of their Makefiles without building them."""
 
 import subprocess
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from tests.infrastructure.transformed import ROOT, source
 
 LAYER = ROOT / "layers" / "consentry"
+FUNCTIONS = ROOT / "layers" / "functions"
 
 
 def make(*arguments: str, makefile: Path = LAYER / "Makefile") -> subprocess.CompletedProcess[str]:
@@ -21,22 +22,31 @@ def make(*arguments: str, makefile: Path = LAYER / "Makefile") -> subprocess.Com
     )
 
 
-def requirements() -> dict[str, str]:
+def requirements(layer: Path = LAYER) -> dict[str, str]:
     """What the layer installs: name -> the rest of its entry."""
-    answer = make("requirements")
+    answer = make("requirements", makefile=layer / "Makefile")
     assert answer.returncode == 0, answer.stderr
     entries = answer.stdout.replace("\\\n", "").splitlines()
     return dict(entry.split("==", 1) for entry in entries if entry and not entry.lstrip().startswith("#"))
 
 
-def test_the_layer_holds_what_functions_import_and_neither_boto3_nor_development_tools() -> None:
+def test_the_layer_for_consumers_leaves_them_their_boto3_and_their_powertools() -> None:
     names = set(requirements())
-    assert {"aws-lambda-powertools", "cryptography", "requests"} <= names
-    assert not names & {"boto3", "botocore", "s3transfer", "consentry", "flask", "moto", "pytest"}
+    assert {"cryptography", "requests", "certifi", "urllib3"} <= names
+    assert not names & {"boto3", "botocore", "s3transfer", "jmespath", "aws-lambda-powertools"}
 
 
-def test_every_package_of_the_layer_is_pinned_by_hash() -> None:
-    assert all("--hash=sha256:" in rest for rest in requirements().values())
+def test_the_layer_for_functions_holds_what_they_have_beside_it() -> None:
+    names = set(requirements(FUNCTIONS))
+    assert {"boto3", "botocore", "aws-lambda-powertools"} <= names
+    assert not names & set(requirements())
+
+
+@pytest.mark.parametrize("layer", [LAYER, FUNCTIONS])
+def test_no_layer_holds_development_tools_and_every_package_is_pinned_by_hash(layer: Path) -> None:
+    wanted = requirements(layer)
+    assert not set(wanted) & {"consentry", "flask", "moto", "pytest"}
+    assert all("--hash=sha256:" in rest for rest in wanted.values())
 
 
 @pytest.mark.parametrize(
@@ -69,3 +79,9 @@ def test_a_mistake_is_answered_with_what_to_do(arguments: tuple[str, ...], remed
     answer = make("build-ConsentryLayer", *arguments)
     assert answer.returncode != 0
     assert remedy in answer.stderr
+
+
+def test_make_build_knows_two_architectures() -> None:
+    answer = make("-o", ".venv/synced", "build", "ARCHITECTURE=mips", makefile=ROOT / "Makefile")
+    assert answer.returncode != 0
+    assert "ARCHITECTURE must be arm64 or x86_64, not 'mips'" in answer.stderr

@@ -1,5 +1,6 @@
 """Routes, logs, tables, keys and queues as a deployment would make them; and that each check can fail."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from consentry.refresh.policy import FUNCTION
+from consentry.web import work
 from tests.infrastructure.findings import (
     access_logs_that_tell,
     keys_unprotected,
@@ -15,7 +17,7 @@ from tests.infrastructure.findings import (
     routes_not_as_declared,
     tables_unprotected,
 )
-from tests.infrastructure.transformed import Template, environment, resources, source, transformed
+from tests.infrastructure.transformed import ROOT, Template, environment, resources, source, transformed
 
 type Check = Callable[[Template], list[str]]
 
@@ -28,7 +30,8 @@ CHECKS: tuple[Check, ...] = (
     queues_unprotected,
 )
 EVERYWHERE = {
-    "CONSENTRY_STACK", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
+    "AWS_CA_BUNDLE", "CONSENTRY_STACK",
+    "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
 }  # fmt: skip
 PROVIDERS = {"CONSENTRY_PROVIDER_FILES", "CONSENTRY_INSECURE_PROVIDER_ORIGINS"}
 FLOW = {"CONSENTRY_PENDING_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_GRANT_KEY", "CONSENTRY_MAC_SECRET"}
@@ -84,7 +87,6 @@ def test_every_function_runs_python_on_the_chosen_architecture_and_logs_json(tem
     assert {function["Handler"] for function in functions} == {"app.handler"}
     assert all(function["Architectures"] == [{"Ref": "Architecture"}] for function in functions)
     assert {function["LoggingConfig"]["LogFormat"] for function in functions} == {"JSON"}
-    assert all(len(function["Layers"]) == 1 for function in functions)
 
 
 def test_functions_end_before_whoever_waits_for_them(template: Template) -> None:
@@ -152,6 +154,11 @@ def test_what_waits_in_escrow_stays_for_a_day_and_then_raises_the_alarm(template
     assert queues == [{"Fn::GetAtt": ["EscrowQueue", "QueueName"]}] * 2
     last = properties(template, "EscrowDeadLetterAlarm")
     assert last["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowDeadLetterQueue", "QueueName"]}
+
+
+def test_the_example_consumer_has_the_consumers_layer_alone(template: Template) -> None:
+    layers = {name: len(each["Layers"]) for name, each in resources(template, "AWS::Lambda::Function").items()}
+    assert {name: count for name, count in layers.items() if count != 2} == {"TicketsFunction": 1}
 
 
 def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -> None:
@@ -298,3 +305,44 @@ def test_a_weakened_template_is_found(
 ) -> None:
     weaken(template)
     assert any(finding in found for found in check(template))
+
+
+# Dashboard
+
+
+@pytest.fixture
+def widgets(template: Template) -> list[dict[str, Any]]:
+    body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    return list(json.loads(body)["widgets"])
+
+
+def test_the_dashboard_shows_every_alarm(template: Template, widgets: list[dict[str, Any]]) -> None:
+    (shown,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+    assert {f"${{{name}.Arn}}" for name in resources(template, "AWS::CloudWatch::Alarm")} == set(shown)
+
+
+def test_the_dashboard_shows_every_metric_that_is_counted(widgets: list[dict[str, Any]]) -> None:
+    layer = "".join(path.read_text() for path in (ROOT / "layers/consentry/consentry").rglob("*.py"))
+    counted = {*re.findall(r'log\.count\("(\w+)"', layer), *work._METRICS.values()}
+    assert len(counted) > 8
+    assert [metric for metric in counted if f'"{metric}"' not in json.dumps(widgets).replace("\\", "")] == []
+
+
+def test_the_dashboard_s_widgets_do_not_overlap(widgets: list[dict[str, Any]]) -> None:
+    cells = [
+        (x, y)
+        for each in widgets
+        for x in range(each["x"], each["x"] + each["width"])
+        for y in range(each["y"], each["y"] + each["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+
+
+def test_throttles_of_every_function_but_the_example_raise_the_alarm(template: Template) -> None:
+    watched = [
+        each["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"]
+        for each in template["Resources"]["ThrottledAlarm"]["Properties"]["Metrics"]
+        if "MetricStat" in each
+    ]
+    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - {"TicketsFunction"})

@@ -7,7 +7,22 @@ from typing import Any
 import pytest
 
 from consentry.aws.maintenance import READ_ATTRIBUTES
-from tests.infrastructure.findings import key_uses, keys_used_without_a_field, managed_policies, wide_statements
+from consentry.model import Connection, ConnectionKey, Grant, Status
+from consentry.record import READ_ATTRIBUTES as READ_ATTRIBUTES_OF_A_READER
+from consentry.web.manage import shown
+from tests.infrastructure.findings import (
+    conditions_true_of_none,
+    key_uses,
+    keys_used_without_a_field,
+    managed_policies,
+    paths_open_at_the_end,
+    wide_statements,
+)
+from tests.infrastructure.grants import not_as_granted
+from tests.infrastructure.iam.asked import LISTED
+from tests.infrastructure.iam.denied import DENIED
+from tests.infrastructure.iam.judge import Judge
+from tests.infrastructure.iam.names import resolver
 from tests.infrastructure.transformed import (
     Template,
     environment,
@@ -66,6 +81,51 @@ def test_no_role_holds_a_policy_of_somebody_else(template: Template) -> None:
 
 def test_nothing_is_allowed_by_a_wildcard(template: Template) -> None:
     assert wide_statements(template) == []
+
+
+def test_roles_and_policies_allow_what_is_written_down_and_nothing_else(template: Template) -> None:
+    assert not_as_granted(template) == []
+
+
+def test_no_condition_holds_for_a_request_that_lacks_what_it_is_about(template: Template) -> None:
+    assert conditions_true_of_none(template) == []
+
+
+def test_no_route_is_allowed_by_a_wildcard_at_its_end(template: Template) -> None:
+    assert paths_open_at_the_end(template) == []
+
+
+def test_what_must_be_denied_is_denied(template: Template) -> None:
+    judge = Judge(template)
+    assert [str(each) for each in DENIED if not judge.denies(each.who.principal(judge), each.call)] == []
+    assert len(DENIED) > 1000
+
+
+def test_a_list_is_what_the_api_shows_and_no_more(template: Template) -> None:
+    allowed = template["Resources"]["ListPolicy"]["Properties"]["PolicyDocument"]["Statement"][0]["Condition"]
+    attributes = set(allowed["ForAllValues:StringEquals"]["dynamodb:Attributes"])
+    assert attributes == set(LISTED)
+    renamed = {"integration": "connection", "name": "connection", "cause": "status_cause", "generation": "gen"}
+    key = ConnectionKey.parse("acme", "hubspot", "default")
+    shown_of = shown(
+        Connection(key=key, provider="p", grant_type=Grant.AUTHORIZATION_CODE, status=Status.ACTIVE, gen=1, epoch=1)
+    )
+    assert attributes == {renamed.get(each, each) for each in shown_of} | {"v"}
+
+
+def test_a_reader_reads_what_the_layer_asks_for(template: Template) -> None:
+    for name in ("ReadPolicy", "ReadTenantPolicy"):
+        allowed = template["Resources"][name]["Properties"]["PolicyDocument"]["Statement"][0]["Condition"]
+        assert set(allowed["ForAllValues:StringEquals"]["dynamodb:Attributes"]) == set(READ_ATTRIBUTES_OF_A_READER)
+
+
+def test_each_exported_policy_has_an_output_and_fits_into_one(template: Template) -> None:
+    policies = resources(template, "AWS::IAM::ManagedPolicy")
+    outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
+    assert {name: outputs.get(f"{name}Arn") for name in policies} == {name: {"Ref": name} for name in policies}
+    written = {name: json.dumps(resolver(template).resolve(each["PolicyDocument"])) for name, each in policies.items()}
+    # 6,144 characters without white space, and names in AWS may be longer than these
+    assert [name for name, text in written.items() if len(text.replace(" ", "")) > 4_000] == []
 
 
 def test_every_use_of_a_key_names_the_field_it_is_for(template: Template) -> None:

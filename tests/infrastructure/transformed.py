@@ -62,11 +62,30 @@ def listed(value: object) -> list[Any]:
 
 
 def role_statements(template: Template) -> Iterator[tuple[str, Template]]:
-    """What every role may do: (logical id of the role, statement)."""
+    """What every role may do, by its own policies and by the template's that it holds: (role, statement)."""
     for name, role in resources(template, "AWS::IAM::Role").items():
-        for policy in role.get("Policies", []):
-            for statement in listed(policy["PolicyDocument"]["Statement"]):
+        documents = [policy["PolicyDocument"] for policy in role.get("Policies", [])]
+        documents += [_policy(template, each["Ref"])["PolicyDocument"] for each in held_policies(template, role)]
+        for document in documents:
+            for statement in listed(document["Statement"]):
                 yield name, statement
+
+
+def held_policies(template: Template, role: Template) -> list[dict[str, str]]:
+    """The references of a role to managed policies of this template."""
+    own = resources(template, "AWS::IAM::ManagedPolicy")
+    return [each for each in role.get("ManagedPolicyArns", []) if isinstance(each, dict) and each.get("Ref") in own]
+
+
+def policy_statements(template: Template) -> Iterator[tuple[str, Template]]:
+    """What every managed policy allows: (logical id of the policy, statement)."""
+    for name, policy in resources(template, "AWS::IAM::ManagedPolicy").items():
+        for statement in listed(policy["PolicyDocument"]["Statement"]):
+            yield name, statement
+
+
+def _policy(template: Template, name: str) -> Template:
+    return cast("Template", template["Resources"][name]["Properties"])
 
 
 def role_of(template: Template, function: str) -> str:

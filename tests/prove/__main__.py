@@ -36,6 +36,7 @@ def proofs(seed: int, schedules: int) -> list[Proof]:
         Proof(
             "mutations", "each weakened condition is caught", 2, ("pytest", "-q", "tests/simulation/test_mutations.py")
         ),
+        Proof("builds", "two builds of one commit are byte-identical, and run", 6, ("tests.builds",)),
         Proof(
             "properties",
             "any answer, any message, any record, any course of events",

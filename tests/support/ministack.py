@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -24,14 +24,15 @@ _ATTEMPTS: Final = 3  # a free port may be taken by another before ministack bin
 
 
 @contextmanager
-def serving(python: Path, folder: Path) -> Iterator[str]:
+def serving(python: Path, folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run ministack on a free loopback port, with all its files in `folder`, and yield its URL.
 
-    It ends with the block, or with this process. Raises `RuntimeError` with its last words if it does not come up.
+    `settings` are more environment variables for it. It ends with the block, or with this process. Raises
+    `RuntimeError` with its last words if it does not come up.
     """
     for _ in range(_ATTEMPTS):
         port = _free_port()
-        server = _started(python, folder, port)
+        server = _started(python, folder, port, settings or {})
         try:
             if _answers(server, port):
                 yield f"http://127.0.0.1:{port}"
@@ -43,7 +44,7 @@ def serving(python: Path, folder: Path) -> Iterator[str]:
     raise RuntimeError(message)
 
 
-def _started(python: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _started(python: Path, folder: Path, port: int, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     environment = {
         "PATH": os.defpath,
         "HOME": str(folder),
@@ -55,6 +56,7 @@ def _started(python: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
         "MINISTACK_REGION": REGION,
         "SERVICES": "dynamodb,secretsmanager,sqs",
         "LOG_LEVEL": "WARNING",
+        **settings,
     }
     command = [str(python), str(CHILD), str(os.getpid()), "ministack"]
     with (folder / "ministack.log").open("ab") as log:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         SecretsManagerSecrets,
         SqsRefreshQueue,
     )
-    from consentry.catalogue.load import Catalogue
+    from consentry.catalogue.lookup import Catalogue
     from consentry.connect.tickets import Tickets
     from consentry.http import ProviderClient
 
@@ -105,7 +105,7 @@ class Adapters:
 
     @cached_property
     def catalogue(self) -> "Catalogue":
-        from consentry.catalogue.load import BUILT_IN, Catalogue
+        from consentry.catalogue.lookup import BUILT_IN, Catalogue
 
         added = self.environment.variables.get("CONSENTRY_PROVIDER_FILES") or _DEFAULT_PROVIDER_FILES
         origins = self.environment.listing("CONSENTRY_INSECURE_PROVIDER_ORIGINS")

@@ -1,11 +1,16 @@
 """The one place where ports meet their adapters: lazily, once per process, and only what a function asks for."""
 
+import gc
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
 
+from consentry import log
 from consentry.adapters import ATTEMPTS, Adapters
 from consentry.config import Environment
+from consentry.errors import ConsentryError
 from consentry.system import LambdaContext
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from consentry.web.manage import ManageRoutes
 
 _SENDING_AT_ONCE: Final = 10
+_LAMBDA: Final = "AWS_LAMBDA_RUNTIME_API"  # the address of the runtime's API: only a function's own process has one
 
 
 class Wiring(Adapters):
@@ -180,6 +186,26 @@ class Wiring(Adapters):
 @cache
 def _process(attempts: int) -> Wiring:
     return Wiring(Environment.of(os.environ), attempts)
+
+
+def at_init(wire: Callable[[Wiring], object], *, attempts: int = ATTEMPTS) -> None:
+    """Wire what the first invocation needs while Lambda starts the process; elsewhere, do nothing.
+
+    Modules and clients cost the same then, but a process that starts has a whole processor, and one that answers only
+    the share that its memory buys. What cannot be wired now is wired, and its mistake told, when it is asked for. The
+    collector stays out of it: it would go through thousands of new objects of which none is garbage, and through the
+    same ones again later.
+    """
+    if _LAMBDA not in os.environ:
+        return
+    gc.disable()
+    log.prepare()
+    try:
+        with suppress(ConsentryError):
+            wire(_process(attempts))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def wiring(context: LambdaContext, *, attempts: int = ATTEMPTS) -> Wiring:

@@ -28,6 +28,11 @@ def _logger() -> "Logger":
     return Logger(log_record_order=["level", "message"], location=None, utc=True)
 
 
+def prepare() -> None:
+    """Load what the first line would load."""
+    _logger()
+
+
 def record(message: str, fields: Mapping[str, object] | None = None, *, level: Level = "info") -> None:
     """Write one line of JSON; fields outside the allow-list are dropped, long ones cut."""
     told = {name: value for name, value in (fields or {}).items() if value is not None and value != ""}

@@ -222,8 +222,9 @@ def _explained(action: str, resource: str) -> Iterator[None]:
 
 def _meaning(code: str, action: str, resource: str) -> Misconfigured | TokenUnavailable:
     if code in _DENIED:
+        policy = "RefreshPolicyArn" if action == "lambda:InvokeFunction" else "ReadPolicyArn"
         return Misconfigured(
-            f"This function's role lacks {action} on {resource}; give it what the tickets function's role has."
+            f"This function's role lacks {action} on {resource}; attach the policy in the stack's output {policy}."
         )
     if code in _MISSING:
         return Misconfigured(f"There is no such thing as {resource} configured for this function ({action}).")

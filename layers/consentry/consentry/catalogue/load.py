@@ -1,67 +1,31 @@
 """Provider files: TOML in, validated `Provider`s out, and every mistake named with its file, field and remedy."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final
 
-from consentry.catalogue.rules import PROVIDER_ID, broken_rules
+from consentry.catalogue.lookup import BUILT_IN, NO_ORIGINS, PROVIDER_ID, Catalogue, ProviderFileInvalid
+from consentry.catalogue.rules import broken_rules
 from consentry.catalogue.shape import Reader
-from consentry.errors import Misconfigured, OperatorMustAct
 from consentry.oauth.provider import Provider, Rotation
 
-BUILT_IN: Final = Path(__file__).with_name("providers")
-NO_ORIGINS: Final[frozenset[str]] = frozenset()
-
-
-class ProviderFileInvalid(OperatorMustAct):
-    """A provider file that cannot be used. `problems` holds one sentence each, beginning with file and field."""
-
-    default_code = "provider_file_invalid"
-
-    def __init__(self, filename: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(f"{filename}: {problem}" for problem in problems)
-        super().__init__("\n".join(self.problems))
-
-
-class Catalogue:
-    """Providers from directories, one file read per provider asked for. Implements `ports.Catalogue`.
-
-    An id belongs to one directory: a file that shadows another directory's is refused, so that nobody wonders which one
-    counts. Directories that do not exist are skipped.
-    """
-
-    def __init__(self, directories: Sequence[Path] = (BUILT_IN,), allowed_origins: frozenset[str] = NO_ORIGINS) -> None:
-        self._directories = tuple(directories)
-        self._allowed_origins = allowed_origins
-        self._loaded: dict[str, Provider] = {}
-
-    def provider(self, provider_id: str) -> Provider:
-        """Raise `Misconfigured` if there is none of that id, `ProviderFileInvalid` if its file has mistakes."""
-        if provider_id not in self._loaded:
-            self._loaded[provider_id] = _read(self._file(provider_id), self._allowed_origins)
-        return self._loaded[provider_id]
-
-    def _file(self, provider_id: str) -> Path:
-        found = []
-        if PROVIDER_ID.fullmatch(provider_id):
-            candidates = (directory / f"{provider_id}.toml" for directory in self._directories)
-            found = [path for path in candidates if path.is_file()]
-        if not found:
-            message = f"there is no provider {provider_id!r}: add a file of that name, or correct the integration"
-            raise Misconfigured(message)
-        if len(found) > 1:
-            problem = f"id {provider_id} exists already in {found[0].parent}: rename this file and its id"
-            raise ProviderFileInvalid(str(found[1]), [problem])
-        return found[0]
+__all__ = [
+    "BUILT_IN",
+    "NO_ORIGINS",
+    "Catalogue",
+    "ProviderFileInvalid",
+    "load_directory",
+    "parse_provider",
+    "read_provider",
+]
 
 
 def load_directory(path: Path, *, allowed_origins: frozenset[str] = NO_ORIGINS) -> dict[str, Provider]:
     """Read every `*.toml` of a directory, by id; raise `ProviderFileInvalid` for the first file with mistakes."""
     if not path.is_dir():
         raise ProviderFileInvalid(str(path), ["is not a directory: give one that holds provider files (*.toml)"])
-    providers = (_read(file, allowed_origins) for file in sorted(path.glob("*.toml")))
+    providers = (read_provider(file, allowed_origins) for file in sorted(path.glob("*.toml")))
     return {provider.id: provider for provider in providers}
 
 
@@ -85,7 +49,8 @@ def parse_provider(text: str, filename: str, *, allowed_origins: frozenset[str] 
     return provider
 
 
-def _read(file: Path, allowed_origins: frozenset[str]) -> Provider:
+def read_provider(file: Path, allowed_origins: frozenset[str] = NO_ORIGINS) -> Provider:
+    """Read one file; raise `ProviderFileInvalid` if it cannot be read or has mistakes."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:

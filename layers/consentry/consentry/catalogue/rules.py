@@ -10,7 +10,6 @@ from consentry.model import Grant
 from consentry.oauth import authorization, token_request
 from consentry.oauth.provider import ClientAuthentication, CredentialInput, Provider, Rotation
 
-PROVIDER_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ANY_LOOPBACK: Final = "*"
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -1,0 +1,200 @@
+"""Everything that this deployment allows anybody: one line for each action, what on, and the conditions' keys.
+
+A line here and a line in the template are written together; `not_as_granted` names whatever stands in one of them only.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tests.infrastructure.transformed import Template, listed, policy_statements, resources
+
+_ROUTES: Final = "$default/"
+
+
+def granted(template: Template) -> dict[str, set[str]]:
+    """Return what each role (by policies of its own) and each managed policy allows, as lines."""
+    found: dict[str, set[str]] = {}
+    for name, statement in (*_own_statements(template), *policy_statements(template)):
+        keys = sorted(_conditions(statement))
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                words = [action, _target(resource), *(["if", *keys] if keys else [])]
+                found.setdefault(name, set()).add(" ".join(words))
+    return found
+
+
+def not_as_granted(template: Template) -> list[str]:
+    """Lines that are in the template and not here, or here and not in the template."""
+    found = granted(template)
+    wanted = {name: {line.strip() for line in text.strip().splitlines()} for name, text in GRANTS.items()}
+    names = sorted(found.keys() | wanted.keys())
+    allowed = {name: (found.get(name, set()), wanted.get(name, set())) for name in names}
+    return [f"{name} allows {line}" for name in names for line in sorted(allowed[name][0] - allowed[name][1])] + [
+        f"{name} lacks {line}" for name in names for line in sorted(allowed[name][1] - allowed[name][0])
+    ]
+
+
+def _own_statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        for policy in role.get("Policies", []):
+            for statement in listed(policy["PolicyDocument"]["Statement"]):
+                yield name, statement
+
+
+def _conditions(statement: Template) -> Iterator[str]:
+    """Yield the keys that decide; that a key must be there at all only completes another condition on it."""
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, wanted in keys.items():
+            if operator != "Null":
+                yield _short(key)
+            elif wanted == "true":
+                yield f"no {_short(key)}"
+
+
+def _short(key: str) -> str:
+    return key.replace("kms:EncryptionContext:", "context:").replace("aws:PrincipalTag/", "tag/")
+
+
+def _target(resource: Any) -> str:  # noqa: ANN401 - any intrinsic
+    """Return a resource in short: its logical id, the end of its ARN, or a route."""
+    match resource:
+        case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
+            return str(name)
+        case {"Fn::Sub": text}:
+            short = str(text).replace(".Arn}", "}").rpartition("secret:")[2]
+            return short.partition(_ROUTES)[2] if _ROUTES in short else short
+        case _:
+            return str(resource)
+
+
+GRANTS: Final = {
+    "AuthorizeFunctionRole": """
+        dynamodb:GetItem IntegrationsTable
+        dynamodb:GetItem PendingTable
+        dynamodb:UpdateItem PendingTable
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream AuthorizeLogGroup
+        logs:PutLogEvents AuthorizeLogGroup
+        secretsmanager:GetSecretValue MacSecret
+    """,
+    "CallbackFunctionRole": """
+        dynamodb:GetItem ConnectionsTable
+        dynamodb:GetItem PendingTable
+        dynamodb:UpdateItem ConnectionsTable
+        dynamodb:UpdateItem PendingTable
+        kms:Decrypt GrantKey if context:field
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream CallbackLogGroup
+        logs:PutLogEvents CallbackLogGroup
+        secretsmanager:GetSecretValue MacSecret
+        secretsmanager:GetSecretValue consentry/${AWS::StackName}/integrations/*
+    """,
+    "ManageFunctionRole": """
+        dynamodb:GetItem ConnectionsTable
+        dynamodb:GetItem IntegrationsTable
+        dynamodb:GetItem PendingTable
+        dynamodb:PutItem PendingTable
+        dynamodb:Query ConnectionsTable
+        dynamodb:Scan IntegrationsTable
+        dynamodb:UpdateItem ConnectionsTable
+        dynamodb:UpdateItem PendingTable
+        kms:Decrypt AccessKey if context:field
+        kms:Decrypt GrantKey if context:field
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        lambda:InvokeFunction RefreshFunction
+        logs:CreateLogStream ManageLogGroup
+        logs:PutLogEvents ManageLogGroup
+        secretsmanager:GetSecretValue MacSecret
+        secretsmanager:GetSecretValue consentry/${AWS::StackName}/integrations/*
+    """,
+    "RefreshDispatchFunctionRole": """
+        dynamodb:Query ${ConnectionsTable}/index/due
+        dynamodb:Scan IntegrationsTable
+        dynamodb:UpdateItem ConnectionsTable if dynamodb:Attributes dynamodb:ReturnValues
+        dynamodb:UpdateItem IntegrationsTable if dynamodb:LeadingKeys
+        logs:CreateLogStream RefreshDispatchLogGroup
+        logs:PutLogEvents RefreshDispatchLogGroup
+        sqs:SendMessage RefreshQueue
+    """,
+    "ScheduleRole": """
+        lambda:InvokeFunction RefreshDispatchFunction
+    """,
+    "RefreshFunctionRole": """
+        dynamodb:GetItem ConnectionsTable
+        dynamodb:GetItem IntegrationsTable if dynamodb:LeadingKeys
+        dynamodb:UpdateItem ConnectionsTable
+        dynamodb:UpdateItem IntegrationsTable if dynamodb:LeadingKeys
+        kms:Decrypt GrantKey if context:field
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream RefreshLogGroup
+        logs:PutLogEvents RefreshLogGroup
+        secretsmanager:GetSecretValue consentry/${AWS::StackName}/integrations/*
+        sqs:DeleteMessage RefreshQueue
+        sqs:GetQueueAttributes EscrowDeadLetterQueue
+        sqs:GetQueueAttributes EscrowQueue
+        sqs:GetQueueAttributes RefreshQueue
+        sqs:ReceiveMessage RefreshQueue
+        sqs:SendMessage EscrowQueue
+    """,
+    "EscrowFunctionRole": """
+        dynamodb:UpdateItem ConnectionsTable
+        logs:CreateLogStream EscrowLogGroup
+        logs:PutLogEvents EscrowLogGroup
+        sqs:DeleteMessage EscrowQueue
+        sqs:GetQueueAttributes EscrowQueue
+        sqs:ReceiveMessage EscrowQueue
+    """,
+    "MaintainFunctionRole": """
+        dynamodb:GetItem IntegrationsTable if dynamodb:LeadingKeys
+        dynamodb:Scan ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        dynamodb:UpdateItem ConnectionsTable if dynamodb:Attributes dynamodb:ReturnValues
+        dynamodb:UpdateItem IntegrationsTable if dynamodb:LeadingKeys
+        logs:CreateLogStream MaintainLogGroup
+        logs:PutLogEvents MaintainLogGroup
+        sqs:GetQueueAttributes EscrowDeadLetterQueue
+        sqs:GetQueueAttributes EscrowQueue
+    """,
+    "TicketsFunctionRole": """
+        logs:CreateLogStream TicketsLogGroup
+        logs:PutLogEvents TicketsLogGroup
+    """,
+    "ReadPolicy": """
+        dynamodb:GetItem ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        kms:Decrypt AccessKey if context:field
+    """,
+    "ReadTenantPolicy": """
+        dynamodb:GetItem ConnectionsTable if dynamodb:Attributes dynamodb:LeadingKeys dynamodb:Select
+        kms:Decrypt AccessKey if context:field context:tenant no tag/consentry-integration
+        kms:Decrypt AccessKey if context:connection context:field context:tenant
+    """,
+    "ListPolicy": """
+        dynamodb:Query ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        execute-api:Invoke GET/tenants/*/connections
+    """,
+    "ListTenantPolicy": """
+        dynamodb:Query ConnectionsTable if dynamodb:Attributes dynamodb:LeadingKeys dynamodb:Select
+        execute-api:Invoke GET/tenants/${!aws:PrincipalTag/consentry-tenant}/connections
+    """,
+    "ConnectPolicy": """
+        execute-api:Invoke GET/integrations
+        execute-api:Invoke POST/tenants/*/sessions
+        execute-api:Invoke POST/tenants/*/sessions/*/complete
+        execute-api:Invoke PUT/tenants/*/connections/*/*/credentials
+    """,
+    "ConnectTenantPolicy": """
+        execute-api:Invoke GET/integrations
+        execute-api:Invoke POST/tenants/${!aws:PrincipalTag/consentry-tenant}/sessions
+        execute-api:Invoke POST/tenants/${!aws:PrincipalTag/consentry-tenant}/sessions/*/complete
+        execute-api:Invoke PUT/tenants/${!aws:PrincipalTag/consentry-tenant}/connections/*/*/credentials
+    """,
+    "RefreshPolicy": """
+        execute-api:Invoke POST/tenants/*/connections/*/*/refresh
+        lambda:InvokeFunction RefreshFunction
+    """,
+    "RefreshTenantPolicy": """
+        execute-api:Invoke POST/tenants/${!aws:PrincipalTag/consentry-tenant}/connections/*/*/refresh
+    """,
+}

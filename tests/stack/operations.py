@@ -1,0 +1,93 @@
+"""One operation after the other, each once for warming up and once for counting its calls.
+
+The order is that in which the AWS endpoint saw the calls; within one operation each follows the other. What a process
+keeps is left out: the MAC key (read once), and an integration's health (read once in ten seconds).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dev.recording import Call
+from tests.infrastructure.iam.names import STACK
+from tests.stack.calls import Calls
+from tests.stack.tour import HOTJAR, TICKETING, Tour
+from tests.support.person import Company, query_of
+
+KEPT: Final = {
+    ("RefreshFunction", "dynamodb:GetItem IntegrationsTable"),
+    *(
+        (name, "secretsmanager:GetSecretValue MacSecret")
+        for name in ("AuthorizeFunction", "CallbackFunction", "ManageFunction")
+    ),
+}
+
+
+def shown(call: Call) -> str:
+    """Return a call in short: its operation, and the logical id of what it is about."""
+    if "/integrations/" in call.resource:
+        return f"{call.operation} client secret"
+    resource = call.resource.partition(f"{STACK}-")[2].removesuffix("-local0")
+    return f"{call.operation} {resource}"
+
+
+@dataclass
+class Operations:
+    company: Company
+    calls: Calls
+    tour: Tour
+
+    def measure(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for _ in range(2):  # the second time counts: processes are warm, and the connection exists
+            found |= self._confirmed() | self._direct() | self._managed() | self._refreshed() | self._read()
+        return found
+
+    def _of(self, function: str, act: Callable[[], Any]) -> tuple[list[str], Any]:
+        with self.calls.during() as made:
+            answer = act()
+        lines = [shown(call) for call in made if call.caller == function]
+        return [line for line in lines if (function, line) not in KEPT], answer
+
+    def _confirmed(self) -> dict[str, list[str]]:
+        company = self.company
+        session, begun = self._of("ManageFunction", lambda: company.begin("counted", TICKETING))
+        authorize, callback = self._of("AuthorizeFunction", lambda: company.consents(begun["connect_url"]))
+        park, answer = self._of("CallbackFunction", lambda: query_of(company.get(callback)))
+        complete, _ = self._of(
+            "ManageFunction",
+            lambda: company.consentry.complete("counted", answer["session"], answer["handle"], "u-1"),
+        )
+        return {"session": session, "authorize": authorize, "callback_confirm": park, "complete": complete}
+
+    def _direct(self) -> dict[str, list[str]]:
+        begun = self.company.begin("direct", TICKETING, completion="direct", return_url="")
+        callback = self.company.consents(begun["connect_url"])
+        made, page = self._of("CallbackFunction", lambda: self.company.get(callback))
+        assert page.status_code == 200
+        return {"callback_direct": made}
+
+    def _managed(self) -> dict[str, list[str]]:
+        api = self.company.consentry
+        asked: Mapping[str, Callable[[], Any]] = {
+            "credentials": lambda: api.put_credentials("counted", "hotjar", HOTJAR, ""),
+            "list": lambda: api.connections("counted"),
+            "connection": lambda: api._call("GET", f"/tenants/counted/connections/{TICKETING}/default"),
+            "token": lambda: api.token("counted", TICKETING),
+            "integrations": api.integrations,
+        }
+        return {name: self._of("ManageFunction", act)[0] for name, act in asked.items()}
+
+    def _refreshed(self) -> dict[str, list[str]]:
+        def due() -> None:
+            before = self.tour.generation("counted", TICKETING)
+            self.tour.make_due("counted", TICKETING)
+            self.tour.until(lambda: self.tour.generation("counted", TICKETING) > before)
+
+        return {"refresh": self._of("RefreshFunction", due)[0]}
+
+    def _read(self) -> dict[str, list[str]]:
+        with self.tour.consumer("ReadPolicy").vault() as vault:
+            miss, _ = self._of("ReadPolicy", lambda: vault.token("counted", TICKETING))
+            hit, _ = self._of("ReadPolicy", lambda: vault.token("counted", TICKETING))
+        return {"read_miss": miss, "read_hit": hit}
