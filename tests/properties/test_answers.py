@@ -6,8 +6,9 @@ import pytest
 
 from consentry.oauth import answer_fields, token_answer
 from consentry.oauth.wire import HttpAnswer
-from tests.properties.answering import Exchange, check_exchange
+from tests.properties.answering import Exchange, Refreshes, check_exchange, check_refreshes
 from tests.properties.many import bounded, explore, quick
+from tests.properties.vault import MARK
 
 OUTCOMES = {"refreshed", "in_doubt", "retry_later", "operator", "reauth_required"}
 EXCHANGED = {"active", "scope_insufficient", "provider_trouble", "provider_silent", "client_refused", "code_refused"}
@@ -30,9 +31,13 @@ def test_a_reader_of_answers_that_overlooks_refresh_tokens_is_found_out(monkeypa
 
 
 def test_a_reader_of_answers_that_repeats_what_providers_say_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps({"error": f"no such token: {MARK}refresh-first"}).encode()
+    repeating = HttpAnswer(status=400, headers={}, body=body)
+    case = Refreshes(kind="strict", steps=(repeating,), forced=False, rotated_secret=False)
+    assert check_refreshes(case) == ["operator"]
     monkeypatch.setattr(token_answer, "_safe", lambda code: code)
     with pytest.raises(AssertionError):
-        explore("refreshes", quick(600))
+        check_refreshes(case)
 
 
 def test_an_account_of_two_thousand_characters_is_stored() -> None:
