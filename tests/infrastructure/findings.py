@@ -33,6 +33,11 @@ LOGGED: Final = frozenset(
 )
 CONTEXT_FIELD: Final = "kms:EncryptionContext:field"
 KEPT_TABLES: Final = ("ConnectionsTable", "IntegrationsTable")
+ACCOUNT: Final = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+SERVICES: Final = {"lambda.amazonaws.com": False, "scheduler.amazonaws.com": True}  # whether it must name our account
+OPENING: Final = frozenset(
+    {"AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission", "AWS::SecretsManager::ResourcePolicy"}
+)
 WILDCARDS_ALLOWED: Final = frozenset({"KeyPolicy"})  # in a key's own policy, "*" is how AWS spells this key
 
 
@@ -72,6 +77,36 @@ def conditions_true_of_none(template: Template) -> list[str]:
         and statement["Condition"].get("Null", {}).get(key) != "false"
         and statement["Effect"] == "Allow"
     ]
+
+
+def open_to_others(template: Template) -> list[str]:
+    """Whoever is let in by the resources themselves: trust, keys, queues and functions name whom they serve."""
+    found = [
+        f"{name} lets in by {resource['Type']}"
+        for name, resource in template["Resources"].items()
+        if resource["Type"] in OPENING or "ResourcePolicy" in resource.get("Properties", {})
+    ]
+    for name, where, statement in _statements(template):
+        principal = statement.get("Principal")
+        allowed = {
+            "Policies": principal is None,
+            "AssumeRolePolicyDocument": _is_service(principal, statement),
+            "KeyPolicy": principal == ACCOUNT,
+            "PolicyDocument": statement["Effect"] == "Deny",
+        }
+        if not allowed[where]:
+            found.append(f"{name} lets in {json.dumps(principal)}")
+    for name, permission in resources(template, "AWS::Lambda::Permission").items():
+        source = json.dumps(permission.get("SourceArn"))
+        if permission["Principal"] != "apigateway.amazonaws.com" or "${HttpApi}/" not in source:
+            found.append(f"{name} lets in {permission['Principal']} from {source}")
+    return found
+
+
+def _is_service(principal: object, statement: Template) -> bool:
+    name = principal.get("Service", "") if isinstance(principal, dict) and len(principal) == 1 else ""
+    condition = statement.get("Condition", {}).get("StringEquals", {})
+    return name in SERVICES and (not SERVICES[name] or condition.get("aws:SourceAccount") == {"Ref": "AWS::AccountId"})
 
 
 def paths_open_at_the_end(template: Template) -> list[str]:

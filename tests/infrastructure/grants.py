@@ -185,7 +185,7 @@ GRANTS: Final = {
         execute-api:Invoke PUT/tenants/*/connections/*/*/credentials
     """,
     "ConnectTenantPolicy": """
-        execute-api:Invoke GET/integrations
+        execute-api:Invoke GET/integrations if tag/consentry-tenant
         execute-api:Invoke POST/tenants/${!aws:PrincipalTag/consentry-tenant}/sessions
         execute-api:Invoke POST/tenants/${!aws:PrincipalTag/consentry-tenant}/sessions/*/complete
         execute-api:Invoke PUT/tenants/${!aws:PrincipalTag/consentry-tenant}/connections/*/*/credentials

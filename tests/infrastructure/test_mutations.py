@@ -14,6 +14,7 @@ from tests.infrastructure.findings import (
     keys_used_without_a_field,
     logs_kept_forever,
     managed_policies,
+    open_to_others,
     paths_open_at_the_end,
     queues_unprotected,
     routes_not_as_declared,
@@ -35,6 +36,7 @@ GATES: tuple[Callable[[Template], list[str]], ...] = (
     logs_kept_forever,
     managed_policies,
     not_as_granted,
+    open_to_others,
     paths_open_at_the_end,
     queues_unprotected,
     routes_not_as_declared,
@@ -154,6 +156,42 @@ def unsign_a_route(template: Template) -> None:
     properties(template, "ReadTokenRoute")["AuthorizationType"] = "NONE"
 
 
+def trust(template: Template, role: str) -> dict[str, Any]:
+    found: dict[str, Any] = properties(template, role)["AssumeRolePolicyDocument"]["Statement"][0]
+    return found
+
+
+def let_everybody_take_a_role(template: Template) -> None:
+    trust(template, "RefreshFunctionRole")["Principal"] = {"AWS": "*"}
+
+
+def let_the_scheduler_of_others_in(template: Template) -> None:
+    del trust(template, SCHEDULE)["Condition"]
+
+
+def open_a_key_to_everybody(template: Template) -> None:
+    properties(template, "GrantKey")["KeyPolicy"]["Statement"][1]["Principal"] = "*"
+
+
+def let_everybody_send_hints(template: Template) -> None:
+    properties(template, "RefreshQueuePolicy")["PolicyDocument"]["Statement"].append(
+        {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "sqs:SendMessage",
+            "Resource": {"Fn::GetAtt": ["RefreshQueue", "Arn"]},
+        }
+    )
+
+
+def let_any_api_call_a_function(template: Template) -> None:
+    del properties(template, "ManageTenantsPermission")["SourceArn"]
+
+
+def give_a_function_an_address(template: Template) -> None:
+    template["Resources"]["Door"] = {"Type": "AWS::Lambda::Url", "Properties": {"AuthType": "NONE"}}
+
+
 MUTATIONS: dict[Callable[[Template], None], str] = {
     allow_one_action_more: "EscrowFunctionRole allows dynamodb:GetItem ConnectionsTable",
     allow_every_action: "RefreshFunctionRole allows kms:*",
@@ -176,6 +214,12 @@ MUTATIONS: dict[Callable[[Template], None], str] = {
     alarm_nobody: "RotationLostAlarm tells nobody",
     leave_a_queue_unencrypted: "EscrowQueue lacks encryption",
     unsign_a_route: "/token is NONE, not AWS_IAM",
+    let_everybody_take_a_role: 'RefreshFunctionRole lets in {"AWS": "*"}',
+    let_the_scheduler_of_others_in: "ScheduleRole lets in",
+    open_a_key_to_everybody: 'GrantKey lets in "*"',
+    let_everybody_send_hints: 'RefreshQueuePolicy lets in "*"',
+    let_any_api_call_a_function: "ManageTenantsPermission lets in apigateway.amazonaws.com from null",
+    give_a_function_an_address: "Door lets in by AWS::Lambda::Url",
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from consentry.refresh.policy import FUNCTION
 from consentry.web import work
+from dev.intrinsics import Resolver
 from tests.infrastructure.findings import (
     access_logs_that_tell,
     keys_unprotected,
@@ -156,6 +157,33 @@ def test_what_waits_in_escrow_stays_for_a_day_and_then_raises_the_alarm(template
     assert last["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowDeadLetterQueue", "QueueName"]}
 
 
+@pytest.mark.parametrize(
+    ("partition", "chosen", "told"),
+    [
+        ("aws", "true", "/opt/amazon-roots.pem"),
+        ("aws", "false", None),
+        ("aws-cn", "true", None),
+        ("aws-us-gov", "true", None),
+    ],
+)
+def test_amazons_roots_alone_are_trusted_unless_the_operator_says_otherwise(
+    template: Template, partition: str, chosen: str, told: str | None
+) -> None:
+    resolver = Resolver(template, {"AmazonRootsOnly": chosen}, {"AWS::Partition": partition})
+    for name in resources(template, "AWS::Lambda::Function"):
+        only = {"AWS_CA_BUNDLE": environment(template, name)["AWS_CA_BUNDLE"]}
+        assert resolver.resolve(only).get("AWS_CA_BUNDLE") == told
+
+
+def test_a_layer_that_a_consumer_names_outlives_the_next_deployment(template: Template) -> None:
+    kept = {
+        name.rstrip("0123456789abcdef"): layer["DeletionPolicy"]
+        for name, layer in template["Resources"].items()
+        if layer["Type"] == "AWS::Lambda::LayerVersion"
+    }
+    assert kept == {"ConsentryLayer": "Retain", "FunctionsLayer": "Delete"}
+
+
 def test_the_example_consumer_has_the_consumers_layer_alone(template: Template) -> None:
     layers = {name: len(each["Layers"]) for name, each in resources(template, "AWS::Lambda::Function").items()}
     assert {name: count for name, count in layers.items() if count != 2} == {"TicketsFunction": 1}
@@ -213,6 +241,7 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "HubSpotApiBase": "https://api.hubapi.com",
         "LogRetentionDays": 30,
         "RefreshConcurrency": 5,
+        "AmazonRootsOnly": "true",
     }
 
 
@@ -326,6 +355,12 @@ def test_the_dashboard_shows_every_metric_that_is_counted(widgets: list[dict[str
     counted = {*re.findall(r'log\.count\("(\w+)"', layer), *work._METRICS.values()}
     assert len(counted) > 8
     assert [metric for metric in counted if f'"{metric}"' not in json.dumps(widgets).replace("\\", "")] == []
+
+
+def test_a_stack_of_the_same_name_in_another_region_has_a_dashboard_of_its_own(template: Template) -> None:
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html: they are global
+    name = template["Resources"]["Dashboard"]["Properties"]["DashboardName"]
+    assert name == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
 
 
 def test_the_dashboard_s_widgets_do_not_overlap(widgets: list[dict[str, Any]]) -> None:

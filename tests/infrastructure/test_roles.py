@@ -1,6 +1,7 @@
 """Least privilege, read from the roles that a deployment would make; and that each check can fail."""
 
 import json
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.infrastructure.iam.denied import DENIED
 from tests.infrastructure.iam.judge import Judge
 from tests.infrastructure.iam.names import resolver
 from tests.infrastructure.transformed import (
+    ROOT,
     Template,
     environment,
     listed,
@@ -126,6 +128,46 @@ def test_each_exported_policy_has_an_output_and_fits_into_one(template: Template
     written = {name: json.dumps(resolver(template).resolve(each["PolicyDocument"])) for name, each in policies.items()}
     # 6,144 characters without white space, and names in AWS may be longer than these
     assert [name for name, text in written.items() if len(text.replace(" ", "")) > 4_000] == []
+
+
+# A policy of another name, path or description is another policy to CloudFormation. It would be made beside the old
+# one, which roles of other stacks go on holding. And a name of its own would ask for CAPABILITY_NAMED_IAM.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+EXPORTED = {
+    "ReadPolicy": "Consentry, reads access tokens of every tenant; never a grant.",
+    "ReadTenantPolicy": (
+        "Consentry, reads access tokens of the tenant in the tag consentry-tenant, or of one integration of it."
+    ),
+    "ListPolicy": "Consentry, lists the connections of every tenant; never a token.",
+    "ListTenantPolicy": "Consentry, lists the connections of the tenant in the tag consentry-tenant; never a token.",
+    "ConnectPolicy": "Consentry, connects accounts for every tenant.",
+    "ConnectTenantPolicy": "Consentry, connects accounts for the tenant in the tag consentry-tenant.",
+    "RefreshPolicy": "Consentry, asks for a refresh of any tenant's connection.",
+    "RefreshTenantPolicy": ("Consentry, asks for a refresh of a connection of the tenant in the tag consentry-tenant."),
+}
+
+
+def test_an_exported_policy_stays_the_one_that_other_stacks_hold(template: Template) -> None:
+    policies = resources(template, "AWS::IAM::ManagedPolicy")
+    assert {name: each["Description"] for name, each in policies.items()} == EXPORTED
+    assert {name for each in policies.values() for name in each} == {"Description", "PolicyDocument"}
+
+
+def test_a_deployment_needs_no_capability_but_the_one_that_is_configured(template: Template) -> None:
+    named = {
+        name
+        for kind in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy")
+        for name, each in resources(template, kind).items()
+        if each.keys() & {"RoleName", "ManagedPolicyName"}
+    }
+    assert named == set()
+    configured = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    given = {
+        environment["deploy"]["parameters"]["capabilities"]
+        for name, environment in configured.items()
+        if name != "version"
+    }
+    assert given == {"CAPABILITY_IAM"}
 
 
 def test_every_use_of_a_key_names_the_field_it_is_for(template: Template) -> None:

@@ -172,6 +172,7 @@ OWN_TENANT: Final[Calls] = {
     "hands in credentials": route("PUT/tenants/acme/connections/hubspot/default/credentials"),
     "refreshes": route("POST/tenants/acme/connections/hubspot/default/refresh"),
 }
+WITHOUT_A_TENANT: Final = tuple(who for who in UNTAGGED if not who.tags.get("consentry_tenant"))
 # What one kind of consumer may do, the others may not.
 ONLY_READERS: Final[Calls] = {"reads": read("acme"), "opens a token": opened("acme")}
 ONLY_LISTERS: Final[Calls] = {"lists": listing("acme"), "lists by the API": route("GET/tenants/acme/connections")}
@@ -296,6 +297,7 @@ def _table() -> Iterator[Denied]:
         (CONSUMERS, CONSUMER),
         (OF_ONE_TENANT, OTHER_TENANT),
         (UNTAGGED, OWN_TENANT),
+        (WITHOUT_A_TENANT, {"sees the integrations": route("GET/integrations")}),
         ((Who("ReadTenantPolicy", ONE),), {"opens another integration": opened("acme", "hotjar#default")}),
         ((Who("ReadTenantPolicy", ONE),), {"opens one that begins alike": opened("acme", "hubspot-ticketing#default")}),
         ((*LISTERS, *CALLERS), ONLY_READERS),
