@@ -26,6 +26,7 @@ LOCK: Final = REPOSITORY / "uv.lock"
 SHARED: Final = REPOSITORY / "layers" / "layer.mk"
 PROGRAMS: Final = tuple(Path(__file__).with_name(name) for name in ("roots.py", "trim.py"))  # that its layers run
 RUNTIME: Final = ("boto3", "awslambdaric")
+BUILD_OPTIONS: Final = frozenset({"PROVIDERS", "ARCHITECTURE", "PYTHON_PLATFORM", "MAKEFLAGS"})
 LAST_LINES: Final = 8
 
 
@@ -141,7 +142,8 @@ def _uv() -> str:
 
 
 def _run(command: list[str], what: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in {"PROVIDERS", "MAKEFLAGS"}}
+    # What is built here is for this machine, and kept: options of `make build` have no say in it.
+    environment = {name: value for name, value in os.environ.items() if name not in BUILD_OPTIONS}
     try:
         done = subprocess.run(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

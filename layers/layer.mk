@@ -19,6 +19,7 @@ EXPORT := "$(UV)" export --quiet --project "$(ROOT)" --frozen --no-default-group
 
 # Left of what describes a package: its version for importlib.metadata, and the licences that have to go along.
 DESCRIPTION := INSTALLER RECORD REQUESTED WHEEL top_level.txt entry_points.txt direct_url.json zip-safe sboms
+BYTECODE ?= unchecked-hash
 # For compilers, type checkers and those who work on the package.
 UNUSED := *.pyi py.typed *.c *.h *.pyx *.pxd tests __pycache__
 
@@ -35,7 +36,7 @@ build-$(NAME): checked
 	$(ADDED)
 	find "$(PACKAGES)" \( $(foreach name,$(UNUSED),-name '$(name)' -o) \
 	  -path '*.dist-info/*' \( $(foreach name,$(DESCRIPTION),-name '$(name)' -o) -false \) \) -prune -exec rm -rf {} +
-	PYTHONHASHSEED=0 "$(PYTHON)" -m compileall -q --invalidation-mode unchecked-hash \
+	PYTHONHASHSEED=0 "$(PYTHON)" -m compileall -q --invalidation-mode $(BYTECODE) \
 	  -s "$(PACKAGES)" -p /opt/python "$(PACKAGES)"
 	for made in "$(PACKAGES)" $(BESIDE:%="$(ARTIFACTS_DIR)/%"); do test ! -e "$$made" || chmod -R u=rwX,go=rX "$$made"; done
 

@@ -1,13 +1,15 @@
 """How the demonstration ends when something else is seen than it tells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import methodcaller
 
 import pytest
 
 from dev.acme.browser import Browser, NoAnswer, NoSuchButton
+from dev.acme.consentry_api import Json
 from dev.acme.trouble import Trouble
-from dev.demo import NotSeen, Provider, Story, tell
-from tests.acme.fakes import FakeConsentry, FakeReadings
+from dev.demo import LEAST_SECONDS, NotSeen, Provider, Story, tell
+from tests.acme.fakes import NOW, FakeConsentry, FakeReadings, connection
 
 
 class FirstStep(Story):
@@ -41,6 +43,31 @@ def test_a_step_that_is_not_as_told_is_named_with_what_was_seen(error: Exception
 
     with pytest.raises(NotSeen, match=f"step 1 .Ada of acme connects.*{said}"):
         tell(story(step))
+
+
+class Waiting(Provider):
+    """Does nothing that it is told, and ends the step there."""
+
+    def order(self, what: str, order: Mapping[str, object]) -> Json:
+        raise NotSeen(f"told to {what}: {sorted(order)}")
+
+
+@pytest.mark.parametrize("step", ["recover", "revoke"])
+def test_a_step_that_forces_a_refresh_lets_one_of_the_schedule_be_long_enough_ago(step: str) -> None:
+    consentry, browser, now = FakeConsentry(), Browser(None), float(NOW)
+    consentry.existing["acme"] = [connection(refreshed_at=NOW)]
+
+    def rest(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        consentry.existing["acme"] = [connection(refreshed_at=NOW + 2)]  # one more while the step waits for the first
+
+    told = Story(
+        "", consentry, FakeReadings(), Waiting("http://localhost:1"), browser, browser, clock=lambda: now, rest=rest
+    )
+    with pytest.raises(NotSeen, match="told to"):
+        methodcaller(step)(told)
+    assert now == NOW + 2 + LEAST_SECONDS
 
 
 def test_a_browser_names_no_query_when_there_is_no_answer() -> None:

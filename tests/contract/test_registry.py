@@ -165,6 +165,14 @@ def test_the_mac_key_is_read_whole(secretsmanager: "SecretsManagerClient") -> No
     assert read_mac_key(secretsmanager, arn).reveal() == "CNRY-mac"
 
 
+def test_a_mac_key_that_is_no_text_is_named_with_the_remedy(secretsmanager: "SecretsManagerClient") -> None:
+    arn = secretsmanager.create_secret(Name="mac-binary", SecretBinary=b"CNRY-mac")["ARN"]
+    with pytest.raises(Misconfigured) as raised:
+        read_mac_key(secretsmanager, arn)
+    assert "SecretString" in raised.value.detail
+    assert "CNRY" not in f"{raised.value} {raised.value.detail}"
+
+
 def test_hints_are_sent_as_small_messages_and_those_accepted_are_told(sqs: "SQSClient") -> None:
     url = sqs.create_queue(QueueName="hints")["QueueUrl"]
     hints = [RefreshHint(KEY, n) for n in range(1, 11)]

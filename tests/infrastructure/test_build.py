@@ -32,6 +32,12 @@ OWN = {
     "__pycache__", "aws_lambda_powertools", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six",
     "typing_extensions",
 }  # fmt: skip
+REFUSE_TO_COMPILE = """
+from importlib.machinery import SourceFileLoader
+def refuse(loader, data, path, *, _optimization=-1):
+    raise SystemExit(f"compiled from source: {path}")
+SourceFileLoader.source_to_code = refuse
+"""
 EVERY_MODULE = """
 import importlib, pkgutil, consentry
 for module in pkgutil.walk_packages(consentry.__path__, "consentry."):
@@ -114,15 +120,28 @@ def inventory(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_functions_run_on_their_layers_alone_and_on_the_bytecode_in_them(elsewhere: Layers, tmp_path: Path) -> None:
-    """Every source is of 1980, as in SAM's zip, and stops whoever compiles it."""
-    spoilt = Layers(tmp_path / "shared", tmp_path / "own")
-    shutil.copytree(elsewhere.shared, spoilt.shared)
-    shutil.copytree(elsewhere.own, spoilt.own)
+@pytest.fixture
+def shipped(elsewhere: Layers, tmp_path: Path) -> Layers:
+    """A copy in which every source is of 1980, as in SAM's zip."""
+    copy = Layers(tmp_path / "shared", tmp_path / "own")
+    shutil.copytree(elsewhere.shared, copy.shared)
+    shutil.copytree(elsewhere.own, copy.own)
     for each in tmp_path.rglob("*.py"):
-        each.write_text(f"raise SystemExit('compiled from source: {each.name}')")
         os.utime(each, (YEAR_1980, YEAR_1980))
-    assert spoilt.run(EVERY_MODULE).splitlines()[-1] == "hubspot"
+    return copy
+
+
+def test_functions_run_on_their_layers_alone_and_on_the_bytecode_in_them(shipped: Layers) -> None:
+    assert shipped.run(REFUSE_TO_COMPILE + EVERY_MODULE).splitlines()[-1] == "hubspot"
+
+
+def test_a_layer_that_is_laid_over_the_consumers_layer_runs_as_it_is(shipped: Layers) -> None:
+    """Consumers combine layers: bytecode of ours must never stand for a source of theirs."""
+    with (shipped.shared / "python/requests/__version__.py").open("a") as laid_over:
+        laid_over.write("__version__ = 'theirs'\n")
+    assert shipped.run("import requests\nprint(requests.__version__)") == "theirs\n"
+    with pytest.raises(AssertionError, match=r"compiled from source: .*__version__\.py"):
+        shipped.run(REFUSE_TO_COMPILE + "import requests")
 
 
 def test_no_file_tells_where_it_was_built(layers: Layers, elsewhere: Layers) -> None:

@@ -1,5 +1,6 @@
 """What the build makes of provider files, and what is read of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -89,6 +90,34 @@ def test_a_mistake_in_a_file_ends_the_build_with_a_sentence(tmp_path: Path, caps
     assert main([str(tmp_path)]) == 1
     assert "must begin with https://" in capsys.readouterr().err
     assert not (tmp_path / "catalogue.json").exists()
+
+
+def test_what_a_later_version_knows_more_is_not_left_out_but_refused(compiled: Path) -> None:
+    file = compiled / "catalogue.json"
+    table = json.loads(file.read_text(encoding="utf-8"))
+    table["hubspot"]["token"]["proof_required"] = True
+    file.write_text(json.dumps(table), encoding="utf-8")
+    catalogue = Catalogue((compiled,))
+    assert catalogue.provider("hotjar").id == "hotjar"
+    with pytest.raises(ProviderFileInvalid, match="was not compiled by this version"):
+        catalogue.provider("hubspot")
+
+
+def test_an_additional_file_with_the_id_of_a_built_in_provider_ends_the_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_file(tmp_path / "own")
+    assert main([str(tmp_path / "own"), str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "hubspot.toml: id hubspot exists already" in said
+    assert "rename this file and its id" in said
+    assert not (tmp_path / "catalogue.json").exists()
+
+
+def test_additional_files_of_their_own_ids_are_compiled(tmp_path: Path) -> None:
+    own_file(tmp_path / "own", ('id = "hubspot"', 'id = "mine"')).rename(tmp_path / "own" / "mine.toml")
+    assert main([str(tmp_path / "own"), str(tmp_path)]) == 0
+    assert Catalogue((BUILT_IN, tmp_path)).provider("mine").id == "mine"
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,11 @@ def sample(function: str) -> str:
 class Aws(BaseHTTPRequestHandler):
     """Knows the deployment's MAC key, and no record."""
 
+    mac_key = b'{"SecretString": "CNRY-mac-key"}'
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        answer = b'{"SecretString": "CNRY-mac-key"}'
+        answer = self.mac_key
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -71,9 +73,15 @@ class Aws(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
+class AwsWithABinaryKey(Aws):
+    """Somebody has stored the MAC key by `--secret-binary`."""
+
+    mac_key = b'{"SecretBinary": "Q05SWS1tYWMta2V5"}'
+
+
 @cache
-def aws_endpoint() -> str:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Aws)
+def aws_endpoint(kind: type[Aws] = Aws) -> str:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}"
 
@@ -159,6 +167,14 @@ def test_a_deployment_without_its_variables_still_starts_and_says_so_when_it_is_
 
 def test_a_function_starts_while_aws_does_not_answer() -> None:
     assert started("authorize", on_lambda=True, aws=NOWHERE)["gc"]
+
+
+@pytest.mark.parametrize("function", ["authorize", "callback"])
+@pytest.mark.parametrize("aws", ["a binary key", "not an address"])
+def test_whatever_goes_wrong_at_init_is_answered_by_the_invocation(function: str, aws: str) -> None:
+    endpoint = aws_endpoint(AwsWithABinaryKey) if aws == "a binary key" else "nowhere"
+    told = started(function, on_lambda=True, aws=endpoint, event=sample(function))
+    assert (told["answered"]["statusCode"], told["gc"]) == (503, True)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _DEFAULT_PROVIDER_FILES: Final = "/opt/providers"
 _MIN_REFRESH_SECONDS: Final = 60
 # A call that hangs ends within three seconds, and within seven with its one retry: the budgets of an exchange, and of
-# the refresh engine (which repeats its calls itself), count on it.
+# the refresh engine (which repeats its calls itself), count on it. Each address of a host has its own time to connect.
 _CONNECT_SECONDS: Final = 1
 _READ_SECONDS: Final = 2
 ATTEMPTS: Final = 2

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from consentry import log
 from consentry.adapters import ATTEMPTS, Adapters
 from consentry.config import Environment
-from consentry.errors import ConsentryError
 from consentry.system import LambdaContext
 
 if TYPE_CHECKING:
@@ -199,9 +198,10 @@ def at_init(wire: Callable[[Wiring], object], *, attempts: int = ATTEMPTS) -> No
     if _LAMBDA not in os.environ:
         return
     gc.disable()
-    log.prepare()
     try:
-        with suppress(ConsentryError):
+        # Whatever it is: raised here, it would end the process, and with it each next start, without our page or log.
+        with suppress(Exception):
+            log.prepare()
             wire(_process(attempts))
     finally:
         gc.freeze()

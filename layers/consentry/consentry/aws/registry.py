@@ -102,9 +102,15 @@ def _secrets_from(text: str, name: str) -> Mapping[str, Secret]:
 
 
 def read_mac_key(client: "SecretsManagerClient", secret_id: str) -> Secret:
-    """Return the deployment's generated key for tickets and states."""
+    """Return the deployment's generated key for tickets and states. Raises `Misconfigured` if it is no text."""
     with storage_errors("read MAC key"):
-        return Secret(client.get_secret_value(SecretId=secret_id)["SecretString"])
+        found = client.get_secret_value(SecretId=secret_id)
+    if key := found.get("SecretString"):
+        return Secret(key)
+    raise Misconfigured(
+        "Consentry's own key for links cannot be used. The operator's log names it.",
+        detail="MAC secret is binary or empty: store random letters as its SecretString",
+    )
 
 
 class SqsRefreshQueue:

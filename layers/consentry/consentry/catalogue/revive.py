@@ -16,6 +16,8 @@ def revived(table: object) -> Provider:
 
 def _dataclass(kind: type[Any], table: object) -> object:
     values = cast("Mapping[str, object]", table)
+    if set(values) - kind.__dataclass_fields__.keys():  # a later version's: what it asks for would be left out here
+        raise ValueError
     return kind(**{field.name: _value(field.type, values[field.name]) for field in fields(kind)})
 
 
