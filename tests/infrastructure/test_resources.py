@@ -239,7 +239,7 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "InsecureProviderOrigins": "",
         "ProviderFiles": "/opt/providers",
         "HubSpotApiBase": "https://api.hubapi.com",
-        "LogRetentionDays": 30,
+        "LogRetentionDays": 90,
         "RefreshConcurrency": 5,
         "AmazonRootsOnly": "true",
     }
