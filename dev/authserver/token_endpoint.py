@@ -42,6 +42,8 @@ class TokenEndpoint:
         with simulation.journal.request(system, parameters, simulation.grants.subject(parameters)) as entry:
             fault = simulation.faults.take("token", system, entry.grant_type)
             entry.fault = fault.kind if fault else ""
+            if fault and fault.kind in DROPS:
+                entry.outcome = "not_processed"  # unless it is: said before the client can see its connection closed
             response = play(fault, lambda: self._answered(parameters, unreadable, entry), simulation.sleep)
             if fault and entry.outcome == "in_flight":
                 entry.outcome = "not_processed"
