@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from consentry.aws import connections, dynamodb, escrow, health
 from consentry.aws.connections import DynamoConnections
+from consentry.aws.erasures import DynamoErasures
 from consentry.aws.escrow import SqsEscrow
 from consentry.aws.health import DynamoHealth
 from consentry.aws.registry import SqsRefreshQueue
@@ -41,6 +42,7 @@ from tests.simulation.timeline import Timeline, Worker
 from tests.simulation.watch import Case, Watch, key_of
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.dynamo import MemoryDynamo
+from tests.support.engines import engine_of
 from tests.support.expressions import Item
 
 FUNCTION_SECONDS: Final = 45.0
@@ -185,10 +187,11 @@ class World:
             "envelopes": WorkerEnvelopes(edge),
             "provider_client": WorkerProvider(edge),
             "escrow": SqsEscrow(cast("Any", WorkerSqs(edge)), ESCROW),
+            "erasures": DynamoErasures(cast("Any", WorkerDynamo(edge)), TABLE),
             "epoch": epoch,
             "min_refresh_seconds": MIN_REFRESH_SECONDS,
         }
-        return RefreshConnection(**cast("Any", {name: ports[name] for name in RefreshConnection.__dataclass_fields__}))
+        return engine_of(ports)
 
     def health(self, edge: Edge) -> DynamoHealth:
         return DynamoHealth(cast("Any", WorkerDynamo(edge)), INTEGRATIONS)
