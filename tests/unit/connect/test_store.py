@@ -8,7 +8,7 @@ import pytest
 
 from consentry.aws.dynamodb import Update, apply
 from consentry.connect.store import Arrival
-from consentry.errors import Conflict
+from consentry.errors import BeingRemoved, Conflict
 from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Commit, CommitOutcome, StorageUnavailable
@@ -466,14 +466,14 @@ def test_a_connection_that_is_being_removed_is_not_revived(deployment: Deploymen
     assert connect(deployment)["code"] == "deleting"
 
 
-def test_what_was_erased_while_the_customer_consented_is_made_anew(deployment: Deployment) -> None:
+def test_what_was_erased_while_the_customer_consented_stays_so(deployment: Deployment) -> None:
     store(deployment)
     before = deployment.connections.read(KEY)
     key = {"tenant": {"S": "acme"}, "connection": {"S": "crm#default"}}
-    deployment.dynamo.client.delete_item(TableName=deployment.names["ConnectionsTable"], Key=key)  # type: ignore[arg-type]  # a key is a mapping
-    made = deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), before)
-    assert made.gen == 1
-    assert row(deployment)["created_at"] == {"N": str(deployment.clock.now())}
+    deployment.dynamo.client.delete_item(TableName=deployment.names["ConnectionsTable"], Key=key)
+    with pytest.raises(BeingRemoved):
+        deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), before)
+    assert deployment.connections.read(KEY) is None
 
 
 def test_a_consent_lands_in_no_connection_that_was_made_anew_meanwhile(deployment: Deployment) -> None:

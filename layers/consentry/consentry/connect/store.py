@@ -91,10 +91,10 @@ class StoreTokens:
             match outcome:
                 case CommitOutcome.COMMITTED:
                     return _as_committed(commit, before)
-                case CommitOutcome.DELETING:
+                case CommitOutcome.DELETING | CommitOutcome.GONE:
+                    # Even if it is gone already: whoever disconnected did so after this consent, which may have been
+                    # revoked along with the grant before it.
                     raise _being_removed(_REMOVAL_SECONDS)
-                case CommitOutcome.GONE:
-                    before = None  # what was connected before has been erased meanwhile
                 case CommitOutcome.SUPERSEDED:
                     # A refresh was faster; or it followed, after a commit of ours that was applied but not answered.
                     if found and found.consent_id == consent_id:
