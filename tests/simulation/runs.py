@@ -19,7 +19,6 @@ _TICK: Final = 60.0
 _ABSENT: Final = ConnectionKey("nobody", "app")
 _OTHER_EPOCH: Final = 2
 _PATIENCE: Final = 6 * 3600.0
-_PARTING: Final = 0.1
 _LAST_MESSAGES: Final = 7 * 270.0
 
 
@@ -29,7 +28,7 @@ class Options:
 
     `impatience` is how often consumers insist while a refresh is under way, `misfortune` how often the table fails just
     then, and `interference` how often the customer revokes or consents again just then. `farewells` is in how many
-    schedules customers disconnect, and perhaps connect again.
+    schedules customers disconnect, and perhaps connect again; `parting` how often they do so just then.
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
@@ -42,6 +41,7 @@ class Options:
     interference: float = 0.02
     limits: Limits = TOUCHY
     farewells: float = 0.4
+    parting: float = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -232,7 +232,7 @@ class Schedule:
             now = self.world.timeline.now
             for port in self._random.choice((("dynamo",), ("dynamo",), ("dynamo", "queue"))):
                 self._chaos.weather.outages[port] = Window(now, now + self._random.choice((20.0, 60.0, 200.0)))
-        if self._parts and self._partings.random() < _PARTING:
+        if self._parts and self._partings.random() < self._options.parting:
             self._soon(partial(self._disconnects, post.key), 20 * self._partings.random() ** 3)
         if self._random.random() < self._options.interference:
             self._revokes(post.key)

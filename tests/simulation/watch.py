@@ -35,6 +35,7 @@ class Case:
     committed: set[str] = field(default_factory=set)
     leased: int | None = None
     erased: Item | None = None
+    outcome: str = ""
     uncertain: bool = False  # a write's answer was lost, or a request was repeated
 
 
@@ -124,6 +125,10 @@ class Watch:
         family, held = self._authority.by_token[credential], credential_of(row)
         lives = text(row, "status") != _DELETING and held and self._authority.by_token[held] is family
         self.require(not lives, "I-15: the token of a live connection is revoked", key)
+        now = self._timeline.now
+        under_way = [each for each in self._authority.posts if each.key == key and not each.arrived]
+        awaited = [each for each in under_way if each.given_up_at > now]
+        self.require(not awaited, "I-15: revoked while somebody waits for its successor", key)
 
     # writes
 
@@ -188,7 +193,8 @@ class Watch:
         self.require(bool(before) or case.uncertain, "I-15: said to be erased, and it was somebody else")
         credential = credential_of(before)
         if revoked and credential:
-            self.require(not self._authority.is_live(credential), "I-15: said to be revoked, and it lives", case.keys)
+            ended = self._authority.by_token[credential].revoked
+            self.require(ended != "", "I-15: said to be revoked, and it lives", case.keys)
         if shortfall.startswith("given_up"):
             waited = now - whole(before, "deleting_since")
             self.require(waited > self.patience - 2 * _READERS_SKEW - 1, "I-15: given up too early", case.keys)
@@ -270,14 +276,19 @@ class Watch:
             row = self._row(post.key)
             doubted = whole(row, "pend_gen") == whole(row, "gen") == case.leased
             overtaken = whole(row, "gen") != case.leased or text(row, "status") != Status.ACTIVE
-            safe = doubted or overtaken or post.issued.access_token in escrowed()
-            self.require(safe, "I-03: a token was lost in silence for", post.key)
+            kept = post.issued.access_token in escrowed()
+            self.require(doubted or overtaken or kept, "I-03: a token was lost in silence for", post.key)
+            # Whoever could say what came of it has also left the new grant where it is revoked in time.
+            left = not post.issued.refresh_token or credential_of(row) != post.credential
+            told = case.outcome in {"", "rotation_lost", "in_doubt"} or text(row, "status") != _DELETING
+            self.require(left or kept or told, "I-15: a grant that nobody will revoke, of", post.key)
 
     def answered(self, worker: Worker, outcome: str, generation: int) -> None:
         """Compare what the engine says with what it did."""
         self.counts[outcome] += 1
         self._timeline.note(f"outcome {outcome}, generation {generation}")
         case = self.cases[worker]
+        case.outcome = outcome
         self.require(outcome != "unforeseen", "an unforeseen error")
         if outcome == "refreshed":
             brought = any(each.issued and each.issued.access_token in self.committed for each in case.posts)
