@@ -536,6 +536,16 @@ def test_a_grant_in_escrow_is_waited_for_and_revoked(vaulted: Vaulted) -> None:
     assert vaulted.provider.forms[0]["token"] == "CNRY-refresh-second"
 
 
+def test_on_the_last_day_nobody_waits_for_the_escrow(vaulted: Vaulted, log_lines: Log) -> None:
+    escrowed(vaulted)
+    disconnect(vaulted)
+    vaulted.clock.advance(GIVE_UP_SECONDS)
+    vaulted.provider.then(DONE)
+    assert vaulted.refresh() == UNREVOKED
+    assert vaulted.provider.forms[0]["token"] == FIRST_REFRESH
+    assert log_lines.named("connection erased")[0]["detail"] == "in_doubt"
+
+
 def test_a_grant_that_comes_out_of_escrow_during_the_revocation_is_revoked_next(vaulted: Vaulted) -> None:
     vaulted.crm = replace(vaulted.crm, refresh=STATIC)  # so that nobody waits for the escrow
     escrowed(vaulted)
@@ -724,6 +734,12 @@ def test_an_uninstallation_that_is_refused_for_good_is_said_and_the_grant_revoke
     assert installed.refresh() == ERASED
     assert log_lines.named("application not uninstalled")[0]["error"] == "missing_scopes"
     assert "CNRY-" not in log_lines.text
+
+
+def test_a_grant_that_was_kept_and_cannot_be_revoked_is_erased_all_the_same(installed: Vaulted) -> None:
+    installed.provider.then(SECOND, answer(204, b""), answer(400, {"error": "unsupported_token_type"}))
+    assert installed.refresh() == UNREVOKED
+    assert row(installed) == {}
 
 
 def test_nothing_is_uninstalled_below_another_connection(deployment: Deployment, installed: Vaulted) -> None:

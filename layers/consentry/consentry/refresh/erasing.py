@@ -52,7 +52,7 @@ class EraseConnection:
         try:
             withdrawn = self.withdraw(record, owner, last_try=is_last)
         except Unrevocable as reason:
-            withdrawn = Withdrawn(record=record, shortfall=str(reason))
+            withdrawn = Withdrawn(record=reason.record or record, shortfall=str(reason))
         except NotYet as trouble:
             if not is_last:
                 return self._delay(record, owner, trouble)

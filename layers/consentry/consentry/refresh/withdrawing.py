@@ -47,7 +47,11 @@ _LIVE: Final = frozenset({Status.ACTIVE, Status.SCOPE_INSUFFICIENT})
 
 
 class Unrevocable(Exception):
-    """There is nothing that could be revoked, or that may be. The text says why."""
+    """There is nothing that could be revoked, or that may be; the text says why. `record` is the changed one."""
+
+    def __init__(self, reason: str, record: Connection | None = None) -> None:
+        super().__init__(reason)
+        self.record = record
 
 
 class NotYet(Exception):
@@ -104,7 +108,7 @@ class WithdrawGrant:
     guard: Guard
 
     def __call__(self, record: Connection, owner: str, *, last_try: bool) -> Withdrawn:
-        """Raise `Unrevocable` or `NotYet`; on the `last_try` nothing is risked for an uninstallation."""
+        """Raise `Unrevocable` or `NotYet`; the `last_try` revokes what it has, and neither waits nor uninstalls."""
         if record.grant_type is Grant.CLIENT_CREDENTIALS:
             raise Unrevocable("client_credentials")
         if not record.grant:
@@ -115,7 +119,7 @@ class WithdrawGrant:
         if not provider.revocation_url and not uninstalls:
             raise Unrevocable("no_revocation")
         in_doubt = _in_doubt(record, provider)
-        if in_doubt and not self.escrow.is_empty():
+        if in_doubt and not last_try and not self.escrow.is_empty():
             raise NotYet(Outcome.WAITING, "escrow_not_empty")  # what a refresh brought may be on its way here
         if uninstalls or provider.revocation is not Revocation.TOKEN:
             with _not_yet():
@@ -171,7 +175,7 @@ class WithdrawGrant:
             case RevocationResult.ENDED:
                 return
             case RevocationResult.UNSUPPORTED:
-                raise Unrevocable(answer.error)
+                raise Unrevocable(answer.error, opened.record)
             case RevocationResult.OPERATOR:
                 raise NotYet(Outcome.OPERATOR, answer.error)
             case RevocationResult.REFUSED | RevocationResult.LATER:
