@@ -61,6 +61,14 @@ def test_every_cause_and_every_kind_of_rotation_occurred(summary: dict[str, Any]
     assert [each for each in wanted if not summary["counts"].get(each)] == []
 
 
+def test_every_kind_of_farewell_occurred(summary: dict[str, Any]) -> None:
+    counts = summary["counts"]
+    endings = ("revoked", "in_doubt", "client_credentials", "no_refresh_token")
+    wanted = [*(f"erased {ending}" for ending in endings), "handed over"]
+    assert [each for each in wanted if not counts.get(each)] == []
+    assert any(each.startswith("erased given_up:") for each in counts)
+
+
 def test_a_seed_tells_the_same_story_twice() -> None:
     for seed in range(40):
         first, second = run(seed), run(seed)
