@@ -254,7 +254,7 @@ def test_a_commit_of_another_epoch_is_superseded(store: Store) -> None:
 def test_a_commit_to_what_is_being_removed_says_so(store: Store, new_store: Callable[[], Store]) -> None:
     store.put(status="deleting")
     assert store.connections.commit(NEXT) is CommitOutcome.DELETING
-    assert new_store().connections.commit(NEXT) is CommitOutcome.DELETING
+    assert new_store().connections.commit(NEXT) is CommitOutcome.GONE
 
 
 def test_a_commit_removes_what_it_names(store: Store) -> None:

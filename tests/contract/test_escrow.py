@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ COMMIT = Commit(
         "metadata": {"B": "text", "hub_id": 7}, "token_type": "Bearer",
     },
     remove=("expires_at",),
+    expected_consent="consent",
 )  # fmt: skip
 
 
@@ -68,8 +70,14 @@ def test_what_became_a_dead_letter_still_waits(sqs: "SQSClient", escrow: SqsEscr
     assert not both.is_empty()
 
 
+def test_a_message_from_before_consents_were_written_is_read(escrow: SqsEscrow) -> None:
+    older = json.loads(written(COMMIT))
+    del older["consent"]
+    assert kept(json.dumps(older)) == replace(COMMIT, expected_consent=None)
+
+
 @pytest.mark.parametrize(
-    "change", [("v", 2), ("tenant", "../x"), ("status", "fine"), ("expected_gen", "6"), ("set", [])]
+    "change", [("v", 2), ("tenant", "../x"), ("status", "fine"), ("expected_gen", "6"), ("set", []), ("consent", 7)]
 )
 def test_a_message_of_another_shape_is_refused(change: tuple[str, object]) -> None:
     name, value = change

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from consentry.aws import connections, dynamodb, escrow, health, registry
 from consentry.aws.connections import SHARDS, DynamoConnections
+from consentry.aws.erasures import DynamoErasures
 from consentry.aws.escrow import SqsEscrow
 from consentry.aws.health import DynamoHealth
 from consentry.aws.registry import DynamoIntegrations, SqsRefreshQueue
@@ -46,6 +47,7 @@ from tests.days.store import OrderedDynamo
 from tests.days.watch import Watch
 from tests.simulation.stand_ins import standing_in
 from tests.support.catalogue import FakeCatalogue
+from tests.support.engines import engine_of
 from tests.support.tables import create_tables, template
 
 HINTS: Final = "refresh-queue"
@@ -151,19 +153,21 @@ class Fleet:
 
     def _engine(self) -> RefreshConnection:
         clock = self._clock()
-        return RefreshConnection(
-            clock=clock,
-            randomness=self.randomness,
-            connections=self.connections,
-            catalogue=self.catalogue,
-            secrets=line_secrets(self.line),
-            envelopes=line_envelopes(self.line),
-            provider_client=LineProvider(self),
-            escrow=SqsEscrow(line_sqs(self.line), ESCROW),
-            guard=Guard(clock=clock, randomness=self.randomness, records=self.health),
-            epoch=EPOCH,
-            min_refresh_seconds=MIN_REFRESH_SECONDS,
-        )
+        ports = {
+            "clock": clock,
+            "randomness": self.randomness,
+            "connections": self.connections,
+            "erasures": DynamoErasures(cast("Any", LineDynamo(self.line)), "test-ConnectionsTable"),
+            "catalogue": self.catalogue,
+            "secrets": line_secrets(self.line),
+            "envelopes": line_envelopes(self.line),
+            "provider_client": LineProvider(self),
+            "escrow": SqsEscrow(line_sqs(self.line), ESCROW),
+            "guard": Guard(clock=clock, randomness=self.randomness, records=self.health),
+            "epoch": EPOCH,
+            "min_refresh_seconds": MIN_REFRESH_SECONDS,
+        }
+        return engine_of(ports)
 
     def _engine_of(self, instance: int) -> RefreshConnection:
         if instance not in self._engines or self.random.random() < _RENEWED:

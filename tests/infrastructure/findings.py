@@ -22,6 +22,8 @@ SIGNED_ROUTES: Final = frozenset(
         "POST /tenants/{tenant}/sessions/{session}/complete",
         "GET /tenants/{tenant}/connections",
         "GET /tenants/{tenant}/connections/{integration}/{name}",
+        "DELETE /tenants/{tenant}/connections/{integration}/{name}",
+        "DELETE /tenants/{tenant}",
         "PUT /tenants/{tenant}/connections/{integration}/{name}/credentials",
         "GET /tenants/{tenant}/connections/{integration}/{name}/token",
         "POST /tenants/{tenant}/connections/{integration}/{name}/refresh",

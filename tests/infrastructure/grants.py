@@ -122,6 +122,8 @@ GRANTS: Final = {
         lambda:InvokeFunction RefreshDispatchFunction
     """,
     "RefreshFunctionRole": """
+        dynamodb:DeleteItem ConnectionsTable
+        dynamodb:Query ${ConnectionsTable}/index/account
         dynamodb:GetItem ConnectionsTable
         dynamodb:GetItem IntegrationsTable if dynamodb:LeadingKeys
         dynamodb:UpdateItem ConnectionsTable

@@ -187,20 +187,25 @@ def outcome_for(vault: MemoryVault, key: ConnectionKey) -> str:
 
 
 def check_record(changed: Changed) -> list[str]:
-    """It is refreshed, or left alone, or not understood: then nobody asks or writes, and nobody else waits."""
+    """It is refreshed, erased, left alone, or not understood: then nobody asks or writes, and nobody else waits."""
     vault = placed(changed)
     before, fresh = vault.item(ODD), vault.row(FRESH)
     understood = is_understood(before)
     assert MATE in dispatched(vault)
     outcome = outcome_for(vault, ODD)
-    after = vault.item(ODD)
     assert outcome != Outcome.UNFORESEEN
     assert (outcome == Outcome.UNREADABLE) == (not understood)
     assert vault.row(FRESH) == fresh
     assert vault.row(MATE)["gen"] == 2
+    is_erased = outcome in {Outcome.ERASED, Outcome.ERASED_UNREVOKED}
     with overheard() as heard:
-        assert len(vault.connections.of_tenant(ODD.tenant)) == 1 + understood
+        assert len(vault.connections.of_tenant(ODD.tenant)) == 1 + (understood and not is_erased)
     assert MARK not in heard()
+    if is_erased:
+        assert from_item(before)["status"] == Status.DELETING
+        assert vault.connections.read(ODD) is None
+        return [outcome]
+    after = vault.item(ODD)
     _check_read(vault)
     if outcome == Outcome.REFRESHED:
         _check_refreshed(vault, before, after)

@@ -35,7 +35,7 @@ def test_a_reader_of_answers_that_repeats_what_providers_say_is_found_out(monkey
     repeating = HttpAnswer(status=400, headers={}, body=body)
     case = Refreshes(kind="strict", steps=(repeating,), forced=False, rotated_secret=False)
     assert check_refreshes(case) == ["operator"]
-    monkeypatch.setattr(token_answer, "_safe", lambda code: code)
+    monkeypatch.setattr(token_answer, "safe_code", lambda code: code)
     with pytest.raises(AssertionError):
         check_refreshes(case)
 

@@ -6,7 +6,10 @@ from consentry.aws import connections
 from consentry.aws.rows import connection_from
 from tests.properties.many import bounded, explore, quick
 
-OUTCOMES = {"refreshed", "not_refreshable", "not_active", "unavailable", "unreadable", "fresh", "other_epoch"}
+OUTCOMES = {
+    "refreshed", "not_refreshable", "not_active", "unavailable", "unreadable", "fresh", "other_epoch",
+    "erased_unrevoked",
+}  # fmt: skip
 
 
 def test_any_record_keeps_what_this_version_does_not_know() -> None:

@@ -24,6 +24,7 @@ _UNANSWERED: Final = {Answer.NEVER_ARRIVES, Answer.SILENT, Answer.LATE}
 CLOSED: Final = frozenset({Answer.CLOSED_BEFORE, Answer.CLOSED_AFTER})
 USER: Final = "user"
 REUSE: Final = "reuse"
+FAREWELL: Final = "farewell"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +99,21 @@ class Authority:
         """Take the grant back, as the user of the connection may at any time."""
         family = self.by_token[credential]
         family.revoked = family.revoked or USER
+
+    def withdraw(self, credential: str, answer: Answer) -> HttpAnswer | None:
+        """Revoke as RFC 7009 has it, or fail first, or afterwards; None if no answer arrives.
+
+        The worst server that is still correct: a token that was replaced is unknown to it, and ends nothing.
+        """
+        if answer in _BEFORE and answer is not Answer.GARBAGE_BEFORE:
+            return _reply(*_BEFORE[answer])
+        family = self.by_token[credential]
+        acts = answer not in {Answer.NEVER_ARRIVES, Answer.CLOSED_BEFORE}
+        if acts and (credential in family.live or family.behaviour.rotation is Rotation.NONE):
+            family.revoked = family.revoked or FAREWELL
+        if answer is Answer.SERVER_ERROR_AFTER:
+            return _reply(*_AFTER[answer])
+        return None if answer in _UNANSWERED or answer in CLOSED else _reply(200, {})
 
     def settle(self, post: Post) -> None:
         """Act on a request, now. Whether the reply arrives is the network's affair."""

@@ -1,4 +1,4 @@
-"""Every port call of one refresh, failed in every way: alone, and together with every call that comes after it."""
+"""Every port call of one refresh, or of one farewell, failed in every way: alone, and together with every later one."""
 
 import argparse
 import json
@@ -76,6 +76,37 @@ def crash(kind: str, plan: Plan) -> Ending:
         return Ending(ended=ended, calls=tuple(chaos.calls), trace=world.timeline.trace)
 
 
+def farewell(kind: str, plan: Plan) -> Ending:
+    """Let a connection be disconnected, fail as planned, and go on until it is gone; `ended` is what became of it."""
+    chaos = Scripted(plan, lambda: world.timeline.running is not None and world.timeline.running.name[0] == "h")
+    world = World(chaos)
+    with world.observed():
+        try:
+            _leave(world, kind)
+        except Stopped as broken:
+            raise BrokenInvariant(-1, f"farewell of {kind} {plan}: {broken}", world.timeline.trace) from None
+        said = sorted(count.removeprefix("erased ") for count in world.watch.counts if count.startswith("erased "))
+        return Ending(ended=" ".join(said), calls=tuple(chaos.calls), trace=world.timeline.trace)
+
+
+def _leave(world: World, kind: str) -> None:
+    timeline = world.timeline
+    world.connect(_KEY, kind, _LIFETIME)
+    timeline.run(timeline.now + 30)
+    world.disconnect(_KEY)
+    timeline.run(timeline.now + 1)
+    for _ in range(_TICKS):
+        row = world.rows.get(_KEY, {})
+        if 0 < whole(row, "due_at") <= timeline.now and whole(row, "enqueued_until") < timeline.now:
+            world.tick()
+        timeline.run(timeline.now + _TICK)
+        if not row:
+            break
+    world.watch.require(_KEY not in world.rows, "I-15: disconnected, and never gone")
+    timeline.run(timeline.now + 7 * 270)
+    world.watch.require(not world.queues.open, "I-11: a message that never ends")
+
+
 def _live(world: World, kind: str) -> None:
     timeline = world.timeline
     world.connect(_KEY, kind, _LIFETIME)
@@ -102,8 +133,8 @@ def happy(kind: str) -> tuple[str, ...]:
     return crash(kind, {}).calls
 
 
-def singles(kind: str) -> Iterator[Plan]:
-    for call in range(len(happy(kind))):
+def singles(kind: str, ending: Callable[[str, Plan], Ending] = crash) -> Iterator[Plan]:
+    for call in range(len(ending(kind, {}).calls)):
         for mode in MODES:
             yield {call: mode}
 

@@ -23,6 +23,7 @@ from tests.support.dynamo import MemoryDynamo
 # Kept apart from the engine's own constant: a weakened engine does not weaken the world.
 SETTLE: float = float(_SETTLE)
 _FOREVER = 1e9
+REVOKE_PATH = "/revoke"
 _GOOD = Fate.GOOD
 
 
@@ -36,6 +37,8 @@ class World(Protocol):
     authority: Authority
 
     def tell_post(self, worker: Worker, post: Post) -> None: ...
+
+    def tell_revocation(self, worker: Worker, credential: str) -> None: ...
 
     def tell_repeat(self, worker: Worker, operation: str) -> None: ...
 
@@ -241,6 +244,8 @@ class WorkerProvider:
         worker.timeline.note(f"POST: {answer}")
         if answer is Answer.UNREACHABLE:
             raise NotDelivered("refused")
+        if request.url.endswith(REVOKE_PATH):
+            return self._revoked(request, answer, dies=fate is Fate.DIE_AFTER)
         post = self._sent(request, answer, deadline_seconds)
         worker.wait(post.given_up_at - worker.timeline.now)
         self._arrive(post)
@@ -249,6 +254,19 @@ class WorkerProvider:
         worker.wait(world.chaos.latency("provider"))
         assert post.reply is not None
         return post.reply
+
+    def _revoked(self, request: TokenRequest, answer: Answer, *, dies: bool) -> HttpAnswer:
+        world, worker = self.edge.world, self.edge.worker
+        (credential,) = parse_qs(request.body.decode())["token"]
+        world.tell_revocation(worker, credential)
+        worker.wait(world.chaos.slowness() / 4)
+        reply = world.authority.withdraw(credential, answer)
+        worker.wait(world.chaos.latency("provider"))
+        if dies:
+            worker.die("died with the answer in hand")
+        if reply is None:
+            raise Undetermined("closed" if answer in CLOSED else "timeout", peer_closed=answer in CLOSED)
+        return reply
 
     def _sent(self, request: TokenRequest, answer: Answer, deadline_seconds: float) -> Post:
         world, worker = self.edge.world, self.edge.worker

@@ -4,18 +4,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
+from types import ModuleType
 from typing import Any, Final
 
 import pytest
 
-from consentry.aws import connections
+from consentry.aws import connections, erasures, removals
+from consentry.aws.connections import DynamoConnections
 from consentry.aws.dynamodb import apply
 from consentry.aws.escrow import SqsEscrow
 from consentry.model import Connection, Status
 from consentry.oauth.provider import Provider, RefreshBehaviour
 from consentry.oauth.wire import FailureClass
-from consentry.ports import Failure
-from consentry.refresh import engine, policy
+from consentry.ports import CommitOutcome, Failure
+from consentry.refresh import engine, policy, withdrawing
 from consentry.refresh.engine import RefreshConnection, Refreshed
 from consentry.refresh.policy import Outcome, Refusal, Verdict
 from tests.simulation import world
@@ -59,21 +61,25 @@ SLOW: Final = replace(_ROTATING, weather=slow, impatience=0.8)
 CURT: Final = replace(_STRICT, weather=curt, impatience=0.8)
 CHANGING: Final = replace(_ROTATING, weather=fair, interference=0.5)
 UNFORTUNATE: Final = replace(_STRICT, weather=fair, impatience=0.7, misfortune=0.4)
-SORTS: Final = (ROUGH, SILENT, SLOW, CURT, CHANGING, UNFORTUNATE)
+PARTING: Final = replace(_ROTATING, weather=slow, impatience=0.5, farewells=1, parting=0.7)
+PARTING_IN_MISFORTUNE: Final = replace(UNFORTUNATE, kinds=("none", "strict"), farewells=1)
+SORTS: Final = (ROUGH, SILENT, SLOW, CURT, CHANGING, UNFORTUNATE, PARTING, PARTING_IN_MISFORTUNE)
 
 
-def _rewritten(patch: pytest.MonkeyPatch, what: str, rewrite: Callable[[Request], Request]) -> None:
-    """Change the requests of one operation of the adapter before they are made."""
+def _rewritten(
+    patch: pytest.MonkeyPatch, what: str, rewrite: Callable[[Request], Request], where: ModuleType = connections
+) -> None:
+    """Change the requests of one operation of an adapter before they are made."""
 
     def weak(write: Callable[..., Mapping[str, Any]], request: Request, operation: str) -> dict[str, Any]:
         return apply(write, rewrite(request) if operation == what else request, operation)
 
-    patch.setattr(connections, "apply", weak)
+    patch.setattr(where, "apply", weak)
 
 
 def _pruned(request: Request) -> Request:
     """Leave out placeholders that nobody uses any more."""
-    text = f"{request['UpdateExpression']} {request['ConditionExpression']}"
+    text = f"{request.get('UpdateExpression', '')} {request['ConditionExpression']}"
     used = set(re.findall(r"[#:]\w+", text))
     given = {
         name: {placeholder: value for placeholder, value in request[name].items() if placeholder in used}
@@ -194,6 +200,30 @@ def escrow_never_asked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqsEscrow, "is_empty", lambda _self: True)
 
 
+def commit_to_another_consent(patch: pytest.MonkeyPatch) -> None:
+    """Tokens of an erased connection land in one of the same name and generation."""
+    _rewritten(patch, "commit tokens", without_condition("consent_id"))
+
+
+def claim_over_a_lease(patch: pytest.MonkeyPatch) -> None:
+    """The record is erased while a refresh is under way."""
+    _rewritten(patch, "claim for removal", without_condition("lease_until"), erasures)
+
+
+def hand_nothing_over(patch: pytest.MonkeyPatch) -> None:
+    """What a refresh brings for a connection on its way out is dropped."""
+    patch.setattr(DynamoConnections, "_hand_over", lambda _self, _commit: CommitOutcome.DELETING)
+
+
+def keep_the_token(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(removals, "_ENDED", ("next_try_at", "enqueued_until"))
+
+
+def revoke_before_the_escrow_is_empty(patch: pytest.MonkeyPatch) -> None:
+    """The grant that waits in escrow outlives the connection."""
+    patch.setattr(withdrawing, "_in_doubt", lambda _record, _provider: False)
+
+
 MUTATIONS: Final[dict[Mutation, Options]] = {
     commit_over_any_generation: CHANGING,
     lease_without_intent: ROUGH,
@@ -207,4 +237,9 @@ MUTATIONS: Final[dict[Mutation, Options]] = {
     answers_end_older_doubts: CURT,
     overtaken_and_proud: CHANGING,
     escrow_never_asked: UNFORTUNATE,
+    commit_to_another_consent: PARTING_IN_MISFORTUNE,
+    claim_over_a_lease: PARTING,
+    hand_nothing_over: PARTING,
+    keep_the_token: PARTING,
+    revoke_before_the_escrow_is_empty: PARTING_IN_MISFORTUNE,
 }

@@ -27,7 +27,8 @@ class Options:
     """What a seed may draw from. `weather` replaces the seed's own.
 
     `impatience` is how often consumers insist while a refresh is under way, `misfortune` how often the table fails just
-    then, and `interference` how often the customer revokes or consents again just then.
+    then, and `interference` how often the customer revokes or consents again just then. `farewells` is in how many
+    schedules customers disconnect, and perhaps connect again; `parting` how often they do so just then.
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
@@ -39,6 +40,8 @@ class Options:
     misfortune: float = 0.03
     interference: float = 0.02
     limits: Limits = TOUCHY
+    farewells: float = 0.4
+    parting: float = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +105,11 @@ class Schedule:
         self._kinds = {
             ConnectionKey(f"tenant{number}", "app"): random.choice(options.kinds) for number in range(connections)
         }
+        # A stream of its own: who never disconnects lives through the same as without it.
+        self._partings = Random(f"{seed} farewells")  # noqa: S311 - as above
+        self._parts = self._partings.random() < options.farewells
+        self.world.give_up_seconds = self._partings.choice((1200, 24 * 3600, 24 * 3600))
+        self.world.watch.patience = self.world.give_up_seconds
         self._ticking = True
         self._calm_since = 0.0
         self._at_rest = False
@@ -151,16 +159,16 @@ class Schedule:
     def _any_is_due(self) -> bool:
         soon = self.world.timeline.now + 5
         for key in self._kinds:
-            row = self.world.rows[key]
+            row = self.world.rows.get(key, {})
             if 0 < whole(row, "due_at") <= soon and whole(row, "enqueued_until") < soon:
                 return True
         return False
 
     def _rests(self, key: ConnectionKey) -> bool:
-        """Whether it is flagged, or was refreshed since all faults ended and nothing is under way."""
-        row = self.world.rows[key]
+        """Whether it is gone, flagged, or was refreshed since all faults ended and nothing is under way."""
+        row = self.world.rows.get(key, {})
         if text(row, "status") != Status.ACTIVE:
-            return True
+            return text(row, "status") != Status.DELETING
         if "lease_owner" in row or "pend_gen" in row:
             return False
         return whole(row, "refreshed_at") > self._calm_since + 5
@@ -175,6 +183,9 @@ class Schedule:
                 self._some_time(partial(self._revokes, key))
             if self._random.random() < 0.2:
                 self._some_time(partial(self.world.connect, key, self._kinds[key], self._lifetime))
+            if self._parts:
+                for _ in range(self._partings.choice((0, 1, 1, 2))):
+                    self._soon(partial(self._disconnects, key), self._partings.random() * self._span)
             if self._random.random() < 0.03:
                 self._some_time(partial(self.world.force, _ABSENT, 1))
             if self._random.random() < 0.03:
@@ -186,15 +197,26 @@ class Schedule:
 
     def _reads(self, key: ConnectionKey) -> None:
         """A consumer whose token does not work, or that believes so, asks for another; perhaps several at once."""
-        generation = whole(self.world.rows[key], "gen") - (self._random.random() < 0.15)
+        generation = whole(self.world.rows.get(key, {}), "gen", 1) - (self._random.random() < 0.15)
         for _ in range(self._random.choice((1, 1, 2, 3))):
             self.world.force(key, generation)
 
     def _revokes(self, key: ConnectionKey) -> None:
-        if credential := credential_of(self.world.rows[key]):
+        if credential := credential_of(self.world.rows.get(key, {})):
             self.world.timeline.note("the user revokes")
             self.world.watch.counts["user revokes"] += 1
             self.world.authority.revoke(credential)
+
+    def _disconnects(self, key: ConnectionKey) -> None:
+        """Sometimes twice, and often to connect again: at once, or when there is little else to expect."""
+        if self._calm_since:
+            return
+        self.world.watch.counts["disconnects"] += 1
+        for _ in range(self._partings.choice((1, 1, 2))):
+            self.world.disconnect(key)
+        again = partial(self.world.connect, key, self._kinds[key], self._lifetime)
+        for _ in range(self._partings.choice((0, 1, 2, 3))):
+            self._soon(again, 5 + 600 * self._partings.random() ** 3)
 
     def _impatience(self, key: ConnectionKey) -> None:
         """Consumers are most insistent when a refresh does not come back."""
@@ -210,6 +232,8 @@ class Schedule:
             now = self.world.timeline.now
             for port in self._random.choice((("dynamo",), ("dynamo",), ("dynamo", "queue"))):
                 self._chaos.weather.outages[port] = Window(now, now + self._random.choice((20.0, 60.0, 200.0)))
+        if self._parts and self._partings.random() < self._options.parting:
+            self._soon(partial(self._disconnects, post.key), 20 * self._partings.random() ** 3)
         if self._random.random() < self._options.interference:
             self._revokes(post.key)
         if self._random.random() < self._options.interference:

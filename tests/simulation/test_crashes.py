@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.crashes import ROTATIONS, crash, happy, pairs, singles
+from tests.simulation.crashes import ROTATIONS, crash, farewell, happy, pairs, singles
 from tests.simulation.faults import Fate
 
 ASK = -2  # the request and the commit are the last two calls
@@ -33,6 +33,22 @@ def test_a_strict_provider_costs_a_connection_only_between_its_commit_and_ours()
         [(ask, Fate.DIE_AFTER), (ask, Fate.LOST), (ask, Fate.HANG), (commit, Fate.DIE_BEFORE), (commit, Fate.HANG)],
         "ambiguous_rotation",
     )
+
+
+def test_a_farewell_reads_claims_revokes_and_erases() -> None:
+    alone = ("dynamo", "dynamo", "kms", "secrets", "dynamo", "provider", "dynamo")
+    assert farewell("strict", {}).calls == alone
+    assert farewell("grace", {}).calls == (*alone[:2], "dynamo", *alone[2:])  # who shares the account
+
+
+@pytest.mark.parametrize("kind", ["strict", "grace", "none"])
+def test_no_single_fault_keeps_a_disconnected_connection_or_its_grant(kind: str) -> None:
+    last = len(farewell(kind, {}).calls) - 1
+    assert {
+        next(iter(plan.items())): ending
+        for plan in singles(kind, farewell)
+        if (ending := farewell(kind, plan).ended) != "revoked"
+    } == {(last, Fate.DIE_AFTER): ""}  # gone, revoked, and nobody left to say so
 
 
 @pytest.mark.parametrize("kind", ROTATIONS)

@@ -10,7 +10,7 @@ import pytest
 
 from consentry.refresh.policy import Outcome
 from tests.simulation.faults import Answer, Fate
-from tests.simulation.runs import run
+from tests.simulation.runs import Options, run
 from tests.simulation.world import KINDS
 
 SCHEDULES = 10_000
@@ -61,6 +61,14 @@ def test_every_cause_and_every_kind_of_rotation_occurred(summary: dict[str, Any]
     assert [each for each in wanted if not summary["counts"].get(each)] == []
 
 
+def test_every_kind_of_farewell_occurred(summary: dict[str, Any]) -> None:
+    counts = summary["counts"]
+    endings = ("revoked", "in_doubt", "client_credentials", "no_refresh_token")
+    wanted = [*(f"erased {ending}" for ending in endings), "handed over"]
+    assert [each for each in wanted if not counts.get(each)] == []
+    assert any(each.startswith("erased given_up:") for each in counts)
+
+
 def test_a_seed_tells_the_same_story_twice() -> None:
     for seed in range(40):
         first, second = run(seed), run(seed)
@@ -74,4 +82,4 @@ def test_seeds_tell_different_stories() -> None:
 
 @pytest.mark.parametrize("seed", [3_015_204, 3_058_299, 10_082_147, 30_002_429])
 def test_a_schedule_that_once_broke_an_invariant_breaks_none_any_more(seed: int) -> None:
-    assert run(seed).posts > 0
+    assert run(seed, Options(farewells=0)).posts > 0

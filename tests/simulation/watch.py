@@ -17,6 +17,8 @@ from tests.support.expressions import Item
 ATTEMPTS_AN_HOUR: Final = 90
 _HOUR: Final = 3600
 _ACTIVE: Final = Status.ACTIVE.value
+_DELETING: Final = Status.DELETING.value
+_NOTHING_TO_REVOKE: Final = frozenset({"client_credentials", "no_refresh_token"})
 _READERS_SKEW: Final = 5
 _BEFORE_ITS_END: Final = 150
 _LATEST_LOOK: Final = 3 * _HOUR
@@ -32,6 +34,8 @@ class Case:
     posts: list[Post] = field(default_factory=list)
     committed: set[str] = field(default_factory=set)
     leased: int | None = None
+    erased: Item | None = None
+    outcome: str = ""
     uncertain: bool = False  # a write's answer was lost, or a request was repeated
 
 
@@ -67,6 +71,7 @@ class Watch:
     def __init__(self, timeline: Timeline, authority: Authority, rows: Callable[[], dict[ConnectionKey, Item]]) -> None:
         self.broken = ""
         self.early_losses = 0
+        self.patience = 0.0
         self.cases: dict[Worker, Case] = {}
         self.counts: Counter[str] = Counter()
         self.leased: Callable[[ConnectionKey], None] = lambda _key: None
@@ -105,22 +110,44 @@ class Watch:
             )
         recent = sum(each.sent_at > now - _HOUR for each in earlier)
         self.require(recent < ATTEMPTS_AN_HOUR, "I-11: too many requests in an hour for", post.key)
-        row = self._rows()[post.key]
+        row = self._row(post.key)
         if whole(row, "gen") == case.leased:
             self.require(whole(row, "pend_gen") == case.leased, "I-03: a request without its intent", post.key)
         case.uncertain |= not all(each.definite for each in case.posts)
         case.posts.append(post)
 
+    def revocation(self, worker: Worker, credential: str) -> None:
+        """Look at a revocation at the moment in which it is sent: only what was disconnected is revoked."""
+        (key,) = self.cases[worker].keys
+        self.counts["revocation"] += 1
+        self.require(self._authority.by_token[credential].key == key, "I-15: somebody else's token is revoked", key)
+        row = self._row(key)
+        family, held = self._authority.by_token[credential], credential_of(row)
+        lives = text(row, "status") != _DELETING and held and self._authority.by_token[held] is family
+        self.require(not lives, "I-15: the token of a live connection is revoked", key)
+        now = self._timeline.now
+        under_way = [each for each in self._authority.posts if each.key == key and not each.arrived]
+        awaited = [each for each in under_way if each.given_up_at > now]
+        self.require(not awaited, "I-15: revoked while somebody waits for its successor", key)
+
     # writes
+
+    def _row(self, key: ConnectionKey) -> Item:
+        return self._rows().get(key, {})
 
     def written(self, _table: str, before: Item | None, after: Item | None) -> None:
         worker = self._timeline.running
         if worker is None:
             return
+        case = self.cases[worker]
         if after is None:
-            self.require(False, "a record disappeared")
+            self._erased(case, before)
             return
-        case, before = self.cases[worker], before or {}
+        before = before or {}
+        if text(after, "status") == _DELETING:
+            self._deleting(case, before, after)
+            return
+        self.require(text(before, "status") != _DELETING, "I-15: brought back from its removal", key_of(after))
         key = key_of(after)
         self.require(key in case.keys, "I-09: somebody else's record was written", key)
         self._lineage(case, key, before, after)
@@ -133,6 +160,48 @@ class Watch:
         elif text(before, "status") == _ACTIVE:
             self._flagged(case, key, after)
         self._doubt(case, key, before, after)
+
+    def _deleting(self, case: Case, before: Item, after: Item) -> None:
+        """What is disconnected has no access token, keeps its grant or a successor of it, and comes due."""
+        key = key_of(after)
+        self.require(key in case.keys, "I-09: somebody else's record was written", key)
+        self.require("access_token" not in after, "I-15: disconnected, and still with a token", key)
+        self.require(whole(after, "gen") == whole(before, "gen"), "I-15: a new generation of what is removed", key)
+        self.require(whole(after, "due_at") > 0, "I-15: disconnected, and never looked at", key)
+        if case.kind == "dispatch":
+            changed = {name for name in {*after, *before} if before.get(name) != after.get(name)}
+            self.require(changed <= {"enqueued_until"}, "I-09: the dispatcher changed", sorted(changed))
+        old, new = credential_of(before), credential_of(after)
+        if old != new:
+            self.counts["handed over"] += 1
+            brought = [each for each in self._authority.issued.values() if each.refresh_token == new]
+            self.require([each.derived_from for each in brought] == [old], "I-15: a grant of another lineage", key)
+
+    def _erased(self, case: Case, before: Item | None) -> None:
+        key = key_of(before or {})
+        self.require(case.kind == "hinted" and key in case.keys, "a record disappeared", key)
+        self.require(text(before or {}, "status") == _DELETING, "I-15: erased, and not disconnected", key)
+        case.erased = before
+        for doubted in [each for each in self._doubts if each[0] == key]:
+            del self._doubts[doubted]
+
+    def erased(self, worker: Worker, revoked: bool, shortfall: str) -> None:
+        """Compare what is said of a grant's end with what the provider knows."""
+        case, now = self.cases[worker], self._timeline.now
+        self.counts[f"erased {shortfall or 'revoked'}"] += 1
+        before = case.erased or {}
+        self.require(bool(before) or case.uncertain, "I-15: said to be erased, and it was somebody else")
+        credential = credential_of(before)
+        if revoked and credential:
+            ended = self._authority.by_token[credential].revoked
+            self.require(ended != "", "I-15: said to be revoked, and it lives", case.keys)
+        if shortfall.startswith("given_up"):
+            waited = now - whole(before, "deleting_since")
+            self.require(waited > self.patience - 2 * _READERS_SKEW - 1, "I-15: given up too early", case.keys)
+        elif shortfall == "in_doubt":
+            self.require(whole(before, "pend_gen") == whole(before, "gen"), "I-15: in no doubt", case.keys)
+        elif shortfall:
+            self.require(shortfall in _NOTHING_TO_REVOKE, "I-15: left, although it could be revoked", shortfall)
 
     def _lineage(self, case: Case, key: ConnectionKey, before: Item, after: Item) -> None:
         old, new = whole(before, "gen"), whole(after, "gen")
@@ -204,29 +273,35 @@ class Watch:
                 continue
             if post.answer not in {Answer.TOKENS, Answer.BARE} or post.issued.access_token in self.committed:
                 continue
-            row = self._rows()[post.key]
+            row = self._row(post.key)
             doubted = whole(row, "pend_gen") == whole(row, "gen") == case.leased
             overtaken = whole(row, "gen") != case.leased or text(row, "status") != Status.ACTIVE
-            safe = doubted or overtaken or post.issued.access_token in escrowed()
-            self.require(safe, "I-03: a token was lost in silence for", post.key)
+            kept = post.issued.access_token in escrowed()
+            self.require(doubted or overtaken or kept, "I-03: a token was lost in silence for", post.key)
+            # Whoever could say what came of it has also left the new grant where it is revoked in time.
+            left = not post.issued.refresh_token or credential_of(row) != post.credential
+            told = case.outcome in {"", "rotation_lost", "in_doubt"} or text(row, "status") != _DELETING
+            self.require(left or kept or told, "I-15: a grant that nobody will revoke, of", post.key)
 
     def answered(self, worker: Worker, outcome: str, generation: int) -> None:
         """Compare what the engine says with what it did."""
         self.counts[outcome] += 1
         self._timeline.note(f"outcome {outcome}, generation {generation}")
         case = self.cases[worker]
+        case.outcome = outcome
         self.require(outcome != "unforeseen", "an unforeseen error")
         if outcome == "refreshed":
             brought = any(each.issued and each.issued.access_token in self.committed for each in case.posts)
             self.require(brought, "said refreshed, and its token is in no record")  # whoever wrote it: perhaps escrow
         if outcome == "adopted":
             (key,) = case.keys
-            moved = generation > (case.leased or 0) or text(self._rows()[key], "lease_owner") != "" or case.uncertain
-            self.require(moved or text(self._rows()[key], "status") != "active", "adopted what is not newer", key)
+            moved = generation > (case.leased or 0) or text(self._row(key), "lease_owner") != "" or case.uncertain
+            self.require(moved or text(self._row(key), "status") != "active", "adopted what is not newer", key)
 
     def settled(self, key: ConnectionKey) -> None:
         """Every fault is over: the record holds what the provider honours, or says exactly why not."""
-        row, now = self._rows()[key], self._timeline.now
+        row, now = self._row(key), self._timeline.now
+        self.require(text(row, "status") != _DELETING, "I-15: disconnected, and never gone", key)
         if text(row, "status") != _ACTIVE:
             return
         credential = credential_of(row)
@@ -239,7 +314,7 @@ class Watch:
 
     def reused(self, post: Post) -> None:
         """Count the replays that cost an access token which had minutes to live: allowed, and to be few."""
-        row = self._rows()[post.key]
+        row = self._row(post.key)
         lived = whole(row, "expires_at") - self._timeline.now
         if credential_of(row) == post.credential and lived > _BEFORE_ITS_END:
             self.early_losses += 1

@@ -7,16 +7,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
-from consentry.aws import connections, dynamodb, escrow, health
+from consentry.aws import connections, dynamodb, erasures, escrow, health, removals
 from consentry.aws.connections import DynamoConnections
+from consentry.aws.erasures import DynamoErasures
 from consentry.aws.escrow import SqsEscrow
 from consentry.aws.health import DynamoHealth
 from consentry.aws.registry import SqsRefreshQueue
-from consentry.connect.store import Arrival, StoreTokens
+from consentry.aws.removals import DynamoRemovals
+from consentry.connect.store import Arrival, StoreTokens, refuse_what_is_removed
 from consentry.errors import ConsentryError
-from consentry.model import ConnectionKey, Grant, Secret
-from consentry.oauth.provider import Provider, RefreshBehaviour, Rotation
+from consentry.model import ConnectionKey, Grant, Removal, Secret
+from consentry.oauth.provider import Provider, RefreshBehaviour, Revocation, Rotation
 from consentry.oauth.wire import TokenGrant
+from consentry.refresh import erasing
 from consentry.refresh.dispatch import Dispatch
 from consentry.refresh.engine import RefreshConnection
 from consentry.refresh.guard import Guard
@@ -24,6 +27,7 @@ from consentry.refresh.health import Health, Limits
 from consentry.web import work as functions
 from tests.simulation.authority import Authority, Post
 from tests.simulation.edges import (
+    REVOKE_PATH,
     Edge,
     Numbered,
     WorkerClock,
@@ -41,6 +45,7 @@ from tests.simulation.timeline import Timeline, Worker
 from tests.simulation.watch import Case, Watch, key_of
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.dynamo import MemoryDynamo
+from tests.support.engines import engine_of
 from tests.support.expressions import Item
 
 FUNCTION_SECONDS: Final = 45.0
@@ -53,7 +58,14 @@ TABLE: Final = "connections"
 INTEGRATIONS: Final = "integrations"
 EPOCH: Final = 1
 SKEW: Final = 5.0
-_CONVERTING: Final = (dynamodb, connections, escrow, health)  # who converts items, each by a name of its own
+_CONVERTING: Final = (
+    dynamodb,
+    connections,
+    erasures,
+    escrow,
+    health,
+    removals,
+)  # who converts items, each by a name of its own
 _SCHEMA: Final = {
     "TableName": TABLE,
     "KeySchema": [
@@ -68,23 +80,33 @@ _SCHEMA: Final = {
                 {"AttributeName": "due_at", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["gen", "enqueued_until"]},
-        }
+        },
+        {
+            "IndexName": "account",
+            "KeySchema": [
+                {"AttributeName": "client_account", "KeyType": "HASH"},
+                {"AttributeName": "connection", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
     ],
 }
 
 
-def _kind(name: str, rotation: Rotation, grace: int = 0) -> Provider:
+def _kind(name: str, rotation: Rotation, revocation: Revocation, grace: int = 0) -> Provider:
     base = METRICS if rotation is Rotation.REMINT else CRM
-    return replace(base, id=name, refresh=RefreshBehaviour(rotation=rotation, reuse_grace_seconds=grace))
+    behaviour = RefreshBehaviour(rotation=rotation, reuse_grace_seconds=grace)
+    url = f"https://api.crm.test{REVOKE_PATH}"
+    return replace(base, id=name, refresh=behaviour, revocation_url=url, revocation=revocation)
 
 
 # `bare` gives no refresh token at all.
 KINDS: Final = {
-    "strict": _kind("strict", Rotation.ROTATES),
-    "grace": _kind("grace", Rotation.ROTATES, 600),
-    "none": _kind("none", Rotation.NONE),
-    "remint": _kind("remint", Rotation.REMINT),
-    "bare": _kind("bare", Rotation.NONE),
+    "strict": _kind("strict", Rotation.ROTATES, Revocation.TOKEN),
+    "grace": _kind("grace", Rotation.ROTATES, Revocation.GRANT, 600),
+    "none": _kind("none", Rotation.NONE, Revocation.UNKNOWN),
+    "remint": _kind("remint", Rotation.REMINT, Revocation.TOKEN),
+    "bare": _kind("bare", Rotation.NONE, Revocation.TOKEN),
 }
 
 
@@ -120,11 +142,13 @@ class World:
         self.catalogue = FakeCatalogue(*KINDS.values())
         self.failed: set[Worker] = set()
         self.posted: Callable[[Post], None] = lambda _post: None
+        self.give_up_seconds = erasing.GIVE_UP_SECONDS
 
     @contextmanager
     def observed(self) -> Iterator[None]:
         """Logs become observations, threads become turns, and the adapters' slow parts fast ones, until this ends."""
-        with standing_in(self._logged, _CONVERTING, (connections, "SHARDS", SHARDS)):
+        patience = (erasing, "GIVE_UP_SECONDS", self.give_up_seconds)
+        with standing_in(self._logged, _CONVERTING, (connections, "SHARDS", SHARDS), patience):
             try:
                 yield
             finally:
@@ -135,6 +159,8 @@ class World:
             generation = fields["gen"]
             assert isinstance(generation, int)
             self.watch.answered(self.timeline.running, str(fields["outcome"]), generation)
+        elif message == "connection erased" and self.timeline.running and fields:
+            self.watch.erased(self.timeline.running, bool(fields["revoked"]), str(fields["detail"]))
         elif message == "unforeseen":
             self.watch.require(False, "an unforeseen error", fields)
 
@@ -143,6 +169,8 @@ class World:
             return
         if after:
             self.rows[key_of(after)] = after
+        elif before:
+            self.rows.pop(key_of(before))
         self.watch.written(table, before, after)
 
     def tell_post(self, worker: Worker, post: Post) -> None:
@@ -154,6 +182,9 @@ class World:
 
     def tell_repeat(self, worker: Worker, operation: str) -> None:
         self.watch.cases[worker].uncertain |= operation == "update_item"
+
+    def tell_revocation(self, worker: Worker, credential: str) -> None:
+        self.watch.revocation(worker, credential)
 
     # workers
 
@@ -185,10 +216,11 @@ class World:
             "envelopes": WorkerEnvelopes(edge),
             "provider_client": WorkerProvider(edge),
             "escrow": SqsEscrow(cast("Any", WorkerSqs(edge)), ESCROW),
+            "erasures": DynamoErasures(cast("Any", WorkerDynamo(edge)), TABLE),
             "epoch": epoch,
             "min_refresh_seconds": MIN_REFRESH_SECONDS,
         }
-        return RefreshConnection(**cast("Any", {name: ports[name] for name in RefreshConnection.__dataclass_fields__}))
+        return engine_of(ports)
 
     def health(self, edge: Edge) -> DynamoHealth:
         return DynamoHealth(cast("Any", WorkerDynamo(edge)), INTEGRATIONS)
@@ -271,10 +303,24 @@ class World:
         )
         try:
             before = table.read(key)
+            refuse_what_is_removed(before, clock.now())
             keys = store.sealing_keys(key)
             store(self._arrival(key, provider, kind, lifetime), keys, before)
         except ConsentryError as error:
             self.timeline.note(f"consent failed: {error.code}")
+
+    def disconnect(self, key: ConnectionKey) -> None:
+        """The customer disconnects; who is not answered says so again."""
+        self.start(Case(kind="disconnect", keys=(key,)), partial(self._disconnect, key), lives=29.0)
+
+    def _disconnect(self, key: ConnectionKey, edge: Edge) -> None:
+        table = DynamoRemovals(cast("Any", WorkerDynamo(edge)), TABLE)
+        try:
+            marked = table.mark(key, now=WorkerClock(edge.worker).now(), removal=Removal.REVOKE)
+        except ConsentryError as error:
+            self.timeline.note(f"disconnect failed: {error.code}")
+        else:
+            self.timeline.note(f"disconnect: {marked}")
 
     def _arrival(self, key: ConnectionKey, provider: Provider, kind: str, lifetime: int) -> Arrival:
         issued = self.authority.consent(key, provider.refresh, lifetime)
@@ -282,10 +328,11 @@ class World:
         credential = Secret(issued.refresh_token)
         tokens = TokenGrant(
             access_token=Secret(issued.access_token), token_type="Bearer", expires_in_seconds=lifetime,
-            refresh_token=None if remint or kind == "bare" else credential, scopes=None, metadata={}, account="",
+            refresh_token=None if remint or kind == "bare" else credential, scopes=None, metadata={},
+            account=key.tenant,
         )  # fmt: skip
         return Arrival(
             key=key, provider=provider, grant_type=Grant.CLIENT_CREDENTIALS if remint else Grant.AUTHORIZATION_CODE,
-            client_id="client", tokens=tokens,
+            client_id="client", tokens=tokens, account=key.tenant,
             credentials={"client_id": Secret("customer"), "client_secret": credential} if remint else {},
         )  # fmt: skip

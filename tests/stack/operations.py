@@ -14,6 +14,7 @@ from tests.stack.calls import Calls
 from tests.stack.tour import HOTJAR, TICKETING, Tour
 from tests.support.person import Company, query_of
 
+UNSHARED: Final = "globex"
 KEPT: Final = {
     ("RefreshFunction", "dynamodb:GetItem IntegrationsTable"),
     *(
@@ -41,6 +42,7 @@ class Operations:
         found: dict[str, list[str]] = {}
         for _ in range(2):  # the second time counts: processes are warm, and the connection exists
             found |= self._confirmed() | self._direct() | self._managed() | self._refreshed() | self._read()
+            found |= self._removed()
         return found
 
     def _of(self, function: str, act: Callable[[], Any]) -> tuple[list[str], Any]:
@@ -85,6 +87,14 @@ class Operations:
             self.tour.until(lambda: self.tour.generation("counted", TICKETING) > before)
 
         return {"refresh": self._of("RefreshFunction", due)[0]}
+
+    def _removed(self) -> dict[str, list[str]]:
+        """Of an account that nobody else has connected, so that its grant may be revoked."""
+        path = f"/tenants/leaving/connections/{TICKETING}/default"
+        self.company.connect("leaving", TICKETING, account=UNSHARED)
+        disconnect, _ = self._of("ManageFunction", lambda: self.company.consentry._call("DELETE", path))
+        erase, _ = self._of("RefreshFunction", lambda: self.tour.sees_gone("leaving", TICKETING))
+        return {"disconnect": disconnect, "erase": erase}
 
     def _read(self) -> dict[str, list[str]]:
         with self.tour.consumer("ReadPolicy").vault() as vault:

@@ -44,7 +44,7 @@ BY_AWS = {
     ("logs:PutLogEvents", ""): "as logs:CreateLogStream",
     (
         "sqs:GetQueueAttributes",
-        "RefreshFunctionRole[7]",
+        "RefreshFunctionRole[8]",
     ): "Lambda's pollers look at the length of the queue they take from",
     ("sqs:GetQueueAttributes", "EscrowFunctionRole[1]"): "as for the queue of hints",
     (

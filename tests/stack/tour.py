@@ -32,7 +32,7 @@ class Tour:
     def walk(self) -> None:
         for step in (
             self.consents, self.manages, self.reads, self.refreshes_on_demand, self.refreshes_on_schedule,
-            self.fails, self.doubts, self.escrows, self.maintains, self.consumes,
+            self.fails, self.doubts, self.escrows, self.maintains, self.consumes, self.disconnects,
         ):  # fmt: skip
             step()
 
@@ -130,6 +130,17 @@ class Tour:
         wish = {"tenant": "acme", "connection": "hotjar#default", "rejected_generation": 1}
         name = self.company.ready.functions["RefreshFunction"]
         self.consumer("RefreshPolicy").client("lambda").invoke(FunctionName=name, Payload=json.dumps(wish))
+
+    def disconnects(self) -> None:
+        """A tenant whose account others have connected, too: nothing is revoked, and that is seen in the index."""
+        done = self.company.consentry._call("DELETE", "/tenants/escrowed")
+        assert done == {"deleting": 1, "skipped": 0, "next": None}, done
+        self.sees_gone("escrowed", TICKETING)
+
+    def sees_gone(self, tenant: str, integration: str) -> None:
+        """Let the dispatcher look, and wait until the record is erased."""
+        tick(self.company.ready)
+        self.until(lambda: self.company.record(tenant, integration) is None)
 
     def _asked_since(self, number: int) -> set[tuple[str, str]]:
         return {(call.caller, call.action) for call in self.calls.since(number)}

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from consentry.aws.connections import DynamoConnections
+from consentry.aws.erasures import DynamoErasures
 from consentry.aws.health import DynamoHealth
 from consentry.aws.pending import DynamoSessions
 from consentry.aws.registry import DynamoIntegrations
+from consentry.aws.removals import DynamoRemovals
 from consentry.connect.authorize import Authorize
 from consentry.connect.callback import ReceiveCallback
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
+from consentry.connect.disconnect import Disconnect, DisconnectTenant
 from consentry.connect.exchange import ExchangeCode
 from consentry.connect.sessions import CreateSession
 from consentry.connect.store import StoreTokens
@@ -127,6 +130,8 @@ class Deployment:
         self.sessions = DynamoSessions(self.dynamo.as_client, tables["PendingTable"])
         self.connections = DynamoConnections(self.dynamo.as_client, tables["ConnectionsTable"])
         self.integrations = DynamoIntegrations(self.dynamo.as_client, tables["IntegrationsTable"])
+        self.removals = DynamoRemovals(self.dynamo.as_client, tables["ConnectionsTable"])
+        self.erasures = DynamoErasures(self.dynamo.as_client, tables["ConnectionsTable"])
         self.health = DynamoHealth(self.dynamo.as_client, tables["IntegrationsTable"])
 
     @property
@@ -177,6 +182,16 @@ class Deployment:
             provider_client=self.provider,
             store=self.store,
         )
+
+    @property
+    def disconnect(self) -> Disconnect:
+        return Disconnect(
+            clock=self.clock, connections=self.connections, removals=self.removals, catalogue=self.catalogue
+        )
+
+    @property
+    def disconnect_tenant(self) -> DisconnectTenant:
+        return DisconnectTenant(clock=self.clock, removals=self.removals)
 
     @property
     def departure(self) -> Authorize:

@@ -62,10 +62,10 @@ class Company:
         assert decided.status_code in {302, 303}, decided.text
         return decided.headers["Location"]
 
-    def connect(self, tenant: str, integration: str, **wanted: object) -> Json:
+    def connect(self, tenant: str, integration: str, *, account: str = "acme", **wanted: object) -> Json:
         """Go the whole way with confirmation; return the connection."""
         begun = self.begin(tenant, integration, **wanted)
-        returned = query_of(self.get(self.consents(begun["connect_url"])))
+        returned = query_of(self.get(self.consents(begun["connect_url"], account=account)))
         return self.consentry.complete(tenant, returned["session"], returned["handle"], "u-1")
 
     def record(self, tenant: str, integration: str) -> Json | None:

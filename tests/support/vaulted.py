@@ -14,6 +14,7 @@ from consentry.tokens import grant_secrets
 from tests.support.catalogue import CRM, METRICS, FakeCatalogue
 from tests.support.clock import FakeClock
 from tests.support.deployment import Deployment
+from tests.support.engines import engine_of
 from tests.support.escrow import FakeEscrow
 
 STRICT: Final = RefreshBehaviour(rotation=Rotation.ROTATES)
@@ -48,19 +49,21 @@ class Vaulted:
         self._store(Grant.CLIENT_CREDENTIALS, METRICS, self._tokens(None, LIFETIME), credentials)
 
     def engine(self, provider_client: TokenEndpointClient | None = None) -> RefreshConnection:
-        return RefreshConnection(
-            clock=self.clock,
-            randomness=self.deployment.randomness,
-            connections=self.deployment.connections,
-            catalogue=FakeCatalogue(self.crm, METRICS),
-            secrets=self.deployment.secrets,
-            envelopes=self.deployment.envelopes,
-            provider_client=provider_client or self.provider,
-            escrow=self.escrow,
-            guard=self.guard,
-            epoch=self.epoch,
-            min_refresh_seconds=60,
-        )
+        ports = {
+            "clock": self.clock,
+            "randomness": self.deployment.randomness,
+            "connections": self.deployment.connections,
+            "erasures": self.deployment.erasures,
+            "catalogue": FakeCatalogue(self.crm, METRICS),
+            "secrets": self.deployment.secrets,
+            "envelopes": self.deployment.envelopes,
+            "provider_client": provider_client or self.provider,
+            "escrow": self.escrow,
+            "guard": self.guard,
+            "epoch": self.epoch,
+            "min_refresh_seconds": 60,
+        }
+        return engine_of(ports)
 
     def refresh(self, rejected_gen: int | None = None) -> Refreshed:
         """Run the engine once, in an invocation of its own."""

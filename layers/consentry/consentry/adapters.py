@@ -12,6 +12,7 @@ from consentry.system import SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
     from consentry.aws.connections import DynamoConnections
+    from consentry.aws.erasures import DynamoErasures
     from consentry.aws.escrow import SqsEscrow
     from consentry.aws.health import DynamoHealth
     from consentry.aws.keys import KmsEnvelopes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         SecretsManagerSecrets,
         SqsRefreshQueue,
     )
+    from consentry.aws.removals import DynamoRemovals
     from consentry.catalogue.lookup import Catalogue
     from consentry.connect.tickets import Tickets
     from consentry.http import ProviderClient
@@ -73,6 +75,18 @@ class Adapters:
         from consentry.aws.connections import DynamoConnections
 
         return DynamoConnections(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def removals(self) -> "DynamoRemovals":
+        from consentry.aws.removals import DynamoRemovals
+
+        return DynamoRemovals(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def erasures(self) -> "DynamoErasures":
+        from consentry.aws.erasures import DynamoErasures
+
+        return DynamoErasures(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
 
     @cached_property
     def sessions(self) -> "DynamoSessions":

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from consentry.connect.callback import ReceiveCallback
     from consentry.connect.complete import Complete
     from consentry.connect.credentials import ConnectWithCredentials
+    from consentry.connect.disconnect import Disconnect, DisconnectTenant
     from consentry.connect.exchange import ExchangeCode
     from consentry.connect.sessions import CreateSession
     from consentry.connect.store import StoreTokens
     from consentry.maintain.operate import Maintain
     from consentry.refresh.dispatch import Dispatch
     from consentry.refresh.engine import RefreshConnection
+    from consentry.refresh.erasing import EraseConnection
     from consentry.refresh.guard import Guard
     from consentry.web.manage import ManageRoutes
 
@@ -122,6 +124,20 @@ class Wiring(Adapters):
         )
 
     @cached_property
+    def disconnect(self) -> "Disconnect":
+        from consentry.connect.disconnect import Disconnect
+
+        return Disconnect(
+            clock=self.clock, connections=self.connections, removals=self.removals, catalogue=self.catalogue
+        )
+
+    @cached_property
+    def disconnect_tenant(self) -> "DisconnectTenant":
+        from consentry.connect.disconnect import DisconnectTenant
+
+        return DisconnectTenant(clock=self.clock, removals=self.removals)
+
+    @cached_property
     def refresh(self) -> "RefreshConnection":
         from consentry.refresh.engine import RefreshConnection
 
@@ -135,8 +151,35 @@ class Wiring(Adapters):
             provider_client=self.provider_client,
             escrow=self.escrow,
             guard=self.guard,
+            erase=self.erase,
             epoch=self.epoch,
             min_refresh_seconds=self.min_refresh_seconds,
+        )
+
+    @cached_property
+    def erase(self) -> "EraseConnection":
+        from consentry.refresh.erasing import EraseConnection
+        from consentry.refresh.withdrawing import WithdrawGrant
+
+        withdraw = WithdrawGrant(
+            clock=self.clock,
+            randomness=self.randomness,
+            connections=self.connections,
+            erasures=self.erasures,
+            catalogue=self.catalogue,
+            secrets=self.secrets,
+            envelopes=self.envelopes,
+            provider_client=self.provider_client,
+            escrow=self.escrow,
+            guard=self.guard,
+        )
+        return EraseConnection(
+            clock=self.clock,
+            randomness=self.randomness,
+            connections=self.connections,
+            erasures=self.erasures,
+            withdraw=withdraw,
+            epoch=self.epoch,
         )
 
     @cached_property

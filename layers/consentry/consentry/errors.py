@@ -5,6 +5,7 @@ ConsentryError
 │   ├── NotFound          ... because there is no such thing (any more)
 │   ├── Forbidden         ... because this caller, or this browser, may not
 │   ├── Conflict          ... because it was done already, or somebody else was faster
+│   │   └── BeingRemoved  ... or because the connection is on its way out, with a time to come back
 │   └── Expired           ... because it came too late
 ├── ConnectAgain          the customer connects (again)
 │   ├── NotConnected
@@ -54,6 +55,16 @@ class Forbidden(InvalidRequest):
 class Conflict(InvalidRequest):
     status = 409
     default_code = "conflict"
+
+
+class BeingRemoved(Conflict):
+    """The connection was disconnected, and its grant is not revoked yet; afterwards it can be made anew."""
+
+    default_code = "deleting"
+
+    def __init__(self, public: str, *, retry_after_seconds: int) -> None:
+        super().__init__(public)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Expired(InvalidRequest):

@@ -59,6 +59,13 @@ class Cause(StrEnum):
     SCOPE_MISSING = "scope_missing"
 
 
+class Removal(StrEnum):
+    """What a disconnect asks of the provider: to end the grant, or to take the application out of the account too."""
+
+    REVOKE = "revoke"
+    UNINSTALL = "uninstall"
+
+
 class Grant(StrEnum):
     """How the provider issues tokens for a connection (RFC 6749 sections 4.1 and 4.4)."""
 
@@ -147,6 +154,8 @@ class Connection:
     failures: int = 0
     refused: int = 0
     last_error: str = ""
+    deleting_since: int = 0
+    removal: str = ""
 
     @property
     def in_doubt(self) -> bool:

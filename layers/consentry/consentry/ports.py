@@ -106,7 +106,8 @@ class Commit:
     """New tokens on their way to the record. `expected_gen` is the generation they derive from (0: no record yet).
 
     `set_attributes` become the record's; `remove` names attributes that end. Generation, commit id, status, lease and
-    intent follow from the commit itself.
+    intent follow from the commit itself. `expected_consent` is the consent that the replaced tokens descend from (empty
+    if the record names none), so that nothing lands in a connection that was erased and made anew; None if unknown.
     """
 
     key: ConnectionKey
@@ -117,12 +118,16 @@ class Commit:
     status: Status
     set_attributes: Attributes
     remove: tuple[str, ...] = ()
+    expected_consent: str | None = None
 
 
 class CommitOutcome(StrEnum):
+    """`DELETING`: the record waits for its revocation, now with the grant that a refresh brought. `GONE`: erased."""
+
     COMMITTED = "committed"
     SUPERSEDED = "superseded"
     DELETING = "deleting"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +136,7 @@ class Lease:
 
     An earlier unanswered intent for the same generation blocks unless it is older than `settled_before`, and a time to
     try again blocks if it is later than `retry_before`. `due_at` is when the record must be looked at again if this
-    worker dies.
+    worker dies. `consent` is that of the grant in hand: a connection made anew with this name has another one.
     """
 
     owner: str
@@ -142,6 +147,7 @@ class Lease:
     settled_before: int
     due_at: int
     retry_before: int
+    consent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,16 @@
 """How a token answer becomes part of a record: sealed under keys obtained beforehand, with the time to look again."""
 
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from consentry.errors import UnreadableRecord
 from consentry.model import ConnectionKey, Field, Secret, skew_seconds
+from consentry.oauth.provider import Provider
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Envelopes, SealingKey
 
@@ -19,6 +22,7 @@ _LATEST: Final = 3 / 4
 _ROOM_SECONDS: Final = 60 + 45
 _SHORT_LIFE_EARLIEST: Final = 2 / 3
 _WARN_SECONDS: Final = 30 * 24 * 3600
+_LONGEST_KEY: Final = 1024
 
 
 def warning_at(grant_expires_at: int | None) -> int | None:
@@ -100,6 +104,16 @@ def token_attributes(
     if tokens.expires_in_seconds is None:
         return attributes, ("expires_at",)
     return attributes | {"expires_at": lifetime.now + tokens.expires_in_seconds}, ()
+
+
+def client_account(provider: Provider, client_id: str, account: str) -> str:
+    """Return what connections of one client and account have in common; short enough for the key of an index.
+
+    They meet at the token endpoint's host, not at a provider file: two files may describe one application's clients.
+    """
+    host = urlsplit(provider.token.url).netloc
+    whole = f"{host}|{client_id}|{account}"
+    return whole if len(whole.encode()) <= _LONGEST_KEY else f"{host}|{hashlib.sha256(whole.encode()).hexdigest()}"
 
 
 def grant_payload(secrets: Mapping[str, Secret]) -> Secret:

@@ -129,6 +129,7 @@ NOBODY: Final[Calls] = {
     "starts maintenance": function("MaintainFunction"),
     "reads a token by the API": route("GET/tenants/acme/connections/hubspot/default/token"),
     "removes a connection by the API": route("DELETE/tenants/acme/connections/hubspot/default"),
+    "removes a tenant by the API": route("DELETE/tenants/acme"),
 }  # fmt: skip
 CONSUMER: Final[Calls] = {
     **_opening("GrantKey", "grant", "flow"),
@@ -285,6 +286,8 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
 # The one thing in a set of calls that a function is there for.
 DUE: Final = frozenset({
     ("RefreshDispatchFunction", "asks the index due"),
+    ("RefreshFunction", "asks the index account"),
+    ("RefreshFunction", "deletes from ConnectionsTable"),
     ("ManageFunction", "replaces in PendingTable"),
     ("AuthorizeFunction", "seals flow with GrantKey"),
 })  # fmt: skip

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from consentry.aws.dynamodb import Update, apply
-from consentry.connect.store import Arrival, client_account
-from consentry.errors import Conflict
+from consentry.connect.store import Arrival
+from consentry.errors import BeingRemoved, Conflict
 from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Commit, CommitOutcome, StorageUnavailable
-from consentry.tokens import grant_secrets
+from consentry.tokens import client_account, grant_secrets
 from tests.support.catalogue import CRM, DESK
 from tests.support.deployment import Browser, Deployment, SlowProvider, body_of, query_of
 from tests.support.provider import TOKEN_ANSWER, tokens
@@ -140,7 +140,7 @@ def test_a_new_connection_has_every_attribute_of_the_contract(deployment: Deploy
     assert stored["status"] == {"S": "active"}
     assert stored["scopes"] == {"L": [{"S": "contacts"}]}
     assert stored["account"] == {"S": "4711"}
-    assert stored["client_account"] == {"S": "crm|crm-client|4711"}
+    assert stored["client_account"] == {"S": "api.crm.test|crm-client|4711"}
     assert stored["metadata"] == {"M": {"hub_id": {"N": "4711"}}}
     assert len(stored["commit_id"]["S"]) == 43
     assert stored["consent_id"] == stored["commit_id"]
@@ -154,10 +154,10 @@ def test_an_account_too_long_for_the_index_is_told_apart_by_its_digest(deploymen
     store(deployment, replace(ARRIVAL, account=long))
     stored = row(deployment)
     assert stored["account"] == {"S": long}
-    assert stored["client_account"] == {"S": client_account(replace(ARRIVAL, account=long))}
+    assert stored["client_account"] == {"S": client_account(ARRIVAL.provider, ARRIVAL.client_id, long)}
     assert len(stored["client_account"]["S"]) <= 1024
-    assert stored["client_account"]["S"] != client_account(replace(ARRIVAL, account=other))
-    assert stored["client_account"]["S"] != client_account(replace(ARRIVAL, account=long, client_id="another-client"))
+    assert stored["client_account"]["S"] != client_account(ARRIVAL.provider, ARRIVAL.client_id, other)
+    assert stored["client_account"]["S"] != client_account(ARRIVAL.provider, "another-client", long)
 
 
 def test_tokens_are_sealed_each_under_its_own_context(deployment: Deployment) -> None:
@@ -230,7 +230,7 @@ def test_another_account_is_refused_and_the_old_tokens_stay(deployment: Deployme
 def test_another_account_is_taken_where_the_session_allows_it(deployment: Deployment) -> None:
     connect(deployment)
     assert connect(deployment, {"hub_id": 9}, allow_account_change=True)["connection"]["account"] == "9"
-    assert row(deployment)["client_account"] == {"S": "crm|crm-client|9"}
+    assert row(deployment)["client_account"] == {"S": "api.crm.test|crm-client|9"}
 
 
 def test_an_account_that_is_no_longer_told_is_not_called_another_one(deployment: Deployment) -> None:
@@ -464,6 +464,27 @@ def test_a_connection_that_is_being_removed_is_not_revived(deployment: Deploymen
         store(deployment)
     assert refused.value.code == "deleting"
     assert connect(deployment)["code"] == "deleting"
+
+
+def test_what_was_erased_while_the_customer_consented_stays_so(deployment: Deployment) -> None:
+    store(deployment)
+    before = deployment.connections.read(KEY)
+    key = {"tenant": {"S": "acme"}, "connection": {"S": "crm#default"}}
+    deployment.dynamo.client.delete_item(TableName=deployment.names["ConnectionsTable"], Key=key)
+    with pytest.raises(BeingRemoved):
+        deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), before)
+    assert deployment.connections.read(KEY) is None
+
+
+def test_a_consent_lands_in_no_connection_that_was_made_anew_meanwhile(deployment: Deployment) -> None:
+    """Generations may coincide; the consent that they descend from does not."""
+    store(deployment)
+    before = deployment.connections.read(KEY)
+    assert before is not None
+    stale = replace(before, consent_id="of-the-erased-one", account="4712")
+    made = deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), stale)
+    assert made.gen == 2
+    assert deployment.dynamo.calls[-3:] == ["update_item", "get_item", "update_item"]
 
 
 def test_an_arrival_does_not_print_its_secrets() -> None:

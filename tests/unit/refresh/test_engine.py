@@ -1102,26 +1102,34 @@ def test_a_provider_that_is_asked_again_is_held_too(memory: Deployment) -> None:
     assert memory.health.read("crm").gone == 25
 
 
-# A new token for a connection that was removed meanwhile
+# A new token for a connection that was erased meanwhile
 
 
 REVOKE_AT = "https://api.crm.test/revoke"
 
 
+def erase(vaulted: Vaulted) -> None:
+    """Take the record away, lease and all: by hand, since nobody erases what is leased."""
+    vaulted.deployment.dynamo.client.delete_item(
+        TableName=vaulted.deployment.names["ConnectionsTable"],
+        Key=to_item({"tenant": vaulted.key.tenant, "connection": vaulted.key.sort_key}),
+    )
+
+
 def removed_meanwhile(vaulted: Vaulted, *then: HttpAnswer | BaseException, kind: Revocation) -> FakeProvider:
-    """Refresh while the connection is being removed; `then` is what the revocation meets."""
+    """Refresh while the connection is erased; `then` is what the revocation meets."""
     vaulted.crm = replace(vaulted.crm, revocation_url=REVOKE_AT, revocation=kind)
 
     class Removing(FakeProvider):
         def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
             if not self.requests:
-                mark_deleting(vaulted)
+                erase(vaulted)
             return super().send(request, deadline_seconds=deadline_seconds)
 
     provider = Removing(SECOND, *then)
     vaulted.clock.remaining = 45.0
-    assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ADOPTED, 1)
-    assert (vaulted.record.status, vaulted.record.gen) == (Status.DELETING, 1)
+    assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ABSENT, 0)
+    assert vaulted.deployment.connections.read(vaulted.key) is None
     return provider
 
 
@@ -1186,24 +1194,24 @@ def test_with_too_little_time_nothing_is_revoked(vaulted: Vaulted, log_lines: Lo
 
     class Late(FakeProvider):
         def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
-            mark_deleting(vaulted)
+            erase(vaulted)
             vaulted.clock.remaining = 4.9
             return super().send(request, deadline_seconds=deadline_seconds)
 
     provider = Late(SECOND)
     vaulted.clock.remaining = 45.0
-    assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ADOPTED, 1)
+    assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ABSENT, 0)
     assert len(provider.requests) == 1
     assert log_lines.named("a token of a removed connection is left to end by itself")
 
 
 def test_an_answer_without_a_new_refresh_token_leaves_nothing_to_revoke(vaulted: Vaulted) -> None:
-    """The stored one is whoever removes the connection's to revoke."""
+    """The stored one was whoever erased the connection's to revoke."""
     vaulted.crm = replace(vaulted.crm, revocation_url=REVOKE_AT, revocation=Revocation.TOKEN)
 
     class Removing(FakeProvider):
         def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
-            mark_deleting(vaulted)
+            erase(vaulted)
             return super().send(request, deadline_seconds=deadline_seconds)
 
     provider = Removing(tokens(access_token="CNRY-access-second", refresh_token=None))

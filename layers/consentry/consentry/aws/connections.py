@@ -68,6 +68,7 @@ class DynamoConnections:
             update.equal("v", RECORD_VERSION),
             update.equal("epoch", lease.epoch),
             update.equal("status", Status.ACTIVE.value),
+            update.same("consent_id", lease.consent),
             f"attribute_not_exists({pend_gen}) OR {pend_gen} <> {gen}"
             f" OR {update.name('pend_at')} < {update.value(lease.settled_before)}",
             update.earlier("lease_until", lease.now),
@@ -105,23 +106,34 @@ class DynamoConnections:
             update.require(update.missing("tenant"))
         else:
             deleting = f"{update.name('status')} <> {update.value(Status.DELETING.value)}"
-            update.require(
-                update.equal("gen", commit.expected_gen),
-                update.equal("v", RECORD_VERSION),
-                update.equal("epoch", commit.expected_epoch),
-                deleting,
-            )
+            update.require(*_lineage(update, commit), deleting)
         return self._apply_commit(update, commit)
 
     def _apply_commit(self, update: Update, commit: Commit) -> CommitOutcome:
         try:
             apply(self._client.update_item, update.request(self._table, _key(commit.key)), "commit tokens")
         except Refused as refused:
-            if refused.item.get("commit_id") == commit.commit_id:
-                return CommitOutcome.COMMITTED
-            deleting = refused.item.get("status") == Status.DELETING or not refused.item
-            return CommitOutcome.DELETING if deleting else CommitOutcome.SUPERSEDED
+            outcome = _what_stands(commit, refused.item)
+            if outcome is not CommitOutcome.SUPERSEDED or not _is_deleting(refused.item):
+                return outcome
+            # A consent's grant takes no other one's place: that one still waits for its revocation.
+            return CommitOutcome.DELETING if "consent_id" in commit.set_attributes else self._hand_over(commit)
         return CommitOutcome.COMMITTED
+
+    def _hand_over(self, commit: Commit) -> CommitOutcome:
+        """Put a refreshed grant where it waits for its revocation, instead of the one that it replaced.
+
+        Whoever erases the record sees by the commit id that it is not the grant that was revoked. No lease is ended
+        here: an eraser may have it.
+        """
+        update = Update().set({"commit_id": commit.commit_id}).remove(_INTENT)
+        update.set({name: value for name, value in commit.set_attributes.items() if name == "grant"})
+        update.require(*_lineage(update, commit), update.equal("status", Status.DELETING.value))
+        try:
+            apply(self._client.update_item, update.request(self._table, _key(commit.key)), "hand over")
+        except Refused as refused:
+            return _what_stands(commit, refused.item)
+        return CommitOutcome.DELETING
 
     def record_failure(self, key: ConnectionKey, failure: Failure) -> bool:
         update = Update()
@@ -151,7 +163,7 @@ class DynamoConnections:
         due_at, lease = update.name("due_at"), update.name("lease_until")
         update.require(
             update.equal("gen", record.gen),
-            update.equal("status", Status.ACTIVE.value),
+            update.equal("status", record.status.value),
             f"{due_at} = {update.value(record.due_at)}",
             f"attribute_not_exists({lease}) OR {lease} = {update.value(record.lease_until)}",
         )
@@ -193,6 +205,31 @@ class DynamoConnections:
         """Write, or leave it: whoever changed the record meanwhile knows better."""
         with suppress(Refused):
             apply(self._client.update_item, request, what)
+
+
+def _lineage(update: Update, commit: Commit) -> list[str]:
+    """Return the conditions under which the record is the one that a commit derives from."""
+    conditions = [
+        update.equal("gen", commit.expected_gen),
+        update.equal("v", RECORD_VERSION),
+        update.equal("epoch", commit.expected_epoch),
+    ]
+    if commit.expected_consent is not None:
+        conditions.append(update.same("consent_id", commit.expected_consent))
+    return conditions
+
+
+def _is_deleting(item: Mapping[str, Any]) -> bool:
+    return item.get("status") == Status.DELETING
+
+
+def _what_stands(commit: Commit, item: Mapping[str, Any]) -> CommitOutcome:
+    """Return what a refused commit has met, without looking whether a record on its way out is of its lineage."""
+    if not item:
+        return CommitOutcome.GONE
+    if item.get("commit_id") == commit.commit_id:
+        return CommitOutcome.DELETING if _is_deleting(item) else CommitOutcome.COMMITTED
+    return CommitOutcome.SUPERSEDED
 
 
 def _is_recorded(failure: Failure, item: Mapping[str, Any]) -> bool:

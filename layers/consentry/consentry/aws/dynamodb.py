@@ -97,6 +97,10 @@ class Update:
     def equal(self, attribute: str, value: object) -> str:
         return f"{self.name(attribute)} = {self.value(value)}"
 
+    def same(self, attribute: str, value: str) -> str:
+        """Hold if the attribute is this text; an empty one stands for a missing attribute."""
+        return self.equal(attribute, value) if value else self.missing(attribute)
+
     def missing(self, attribute: str) -> str:
         return f"attribute_not_exists({self.name(attribute)})"
 
@@ -117,6 +121,12 @@ class Update:
             "ExpressionAttributeValues": self._values,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+
+    def deletion(self, table: str, key: Values) -> dict[str, Any]:
+        """Return a DeleteItem under the conditions alone."""
+        request = self.request(table, key)
+        del request["UpdateExpression"]
+        return request
 
 
 def apply(write: Callable[..., Mapping[str, Any]], request: dict[str, Any], what: str) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def written(commit: Commit) -> str:
         "status": commit.status.value,
         "set": to_item(commit.set_attributes),
         "remove": list(commit.remove),
+        "consent": commit.expected_consent,
     }
     return json.dumps(body, separators=(",", ":"), default=lambda raw: base64.b64encode(raw).decode())
 
@@ -84,6 +85,7 @@ def kept(message: str) -> Commit:
             status=Status(body["status"]),
             set_attributes=_own(from_item(body["set"])),
             remove=tuple(_own(dict.fromkeys(_listed(body["remove"])))),
+            expected_consent=_consent(body.get("consent")),
         )
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         raise InvalidRequest("an escrow message must be a commit of version 1, as the engine writes it") from None
@@ -91,6 +93,13 @@ def kept(message: str) -> Commit:
 
 def _number(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_LARGE:
+        return value
+    raise TypeError
+
+
+def _consent(value: object) -> str | None:
+    """Read what messages from before it was written do not have."""
+    if value is None or isinstance(value, str):
         return value
     raise TypeError
 

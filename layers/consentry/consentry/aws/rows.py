@@ -15,11 +15,12 @@ from consentry.ports import Due, RefreshHint
 _TYPES: Final[Mapping[type, tuple[str, ...]]] = {
     str: (
         "provider", "client_id", "status_cause", "token_type", "account", "label", "description", "commit_id",
-        "consent_id", "lease_owner", "last_error",
+        "consent_id", "lease_owner", "last_error", "removal",
     ),
     int: (
         "gen", "epoch", "created_at", "refreshed_at", "expires_at", "due_at", "grant_expires_at", "warned_at",
         "next_try_at", "lease_until", "pend_gen", "pend_at", "failures", "refused",
+        "deleting_since",
     ),
     bytes: ("access_token", "grant"),
     dict: ("metadata",),

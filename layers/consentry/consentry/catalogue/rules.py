@@ -43,6 +43,7 @@ def _urls(provider: Provider, allowed_origins: frozenset[str]) -> Iterator[str]:
         "token.url": provider.token.url,
         "token.refresh_url": provider.token.refresh_url,
         "revocation_url": provider.revocation_url,
+        "uninstall_url": provider.uninstall_url,
     }
     if provider.authorization:
         urls["authorization.url"] = provider.authorization.url

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from consentry.connect.exchange import ask_for_tokens, require_time_left
-from consentry.connect.store import Arrival, StoreTokens
+from consentry.connect.store import Arrival, StoreTokens, refuse_what_is_removed
 from consentry.errors import InvalidRequest, NotFound
 from consentry.model import Connection, ConnectionKey, Grant, Integration, Metadata, Secret
 from consentry.oauth.provider import CredentialInput, Provider
@@ -31,6 +31,7 @@ class ConnectWithCredentials:
         inputs = _inputs(provider, body)
         texts = {name: _text(body, name) for name in ("label", "description") if name in body}
         before = self.store.connections.read(key)
+        refuse_what_is_removed(before, self.clock.now())
         keys = self.store.sealing_keys(key)
         request = client_credentials_request(provider, inputs)
         require_time_left(self.clock)

@@ -12,7 +12,7 @@ from typing import Final
 
 from consentry import log
 from consentry.connect.authorize import already_received
-from consentry.connect.store import Arrival, StoreTokens
+from consentry.connect.store import Arrival, StoreTokens, refuse_what_is_removed
 from consentry.errors import ConsentryError, InvalidRequest, Misconfigured, ProviderTrouble, TryLater
 from consentry.model import Connection, Flow, FlowStatus, Grant, Metadata
 from consentry.oauth.callback import AuthorizationCode
@@ -98,12 +98,14 @@ class ExchangeCode:
     def _prepare(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> _Prepared:
         provider = self.catalogue.provider(flow.provider)
         client = ClientIdentity(flow.client_id, self.secrets.client_secrets(flow.integration))
+        before = self.store.connections.read(flow.key)
+        refuse_what_is_removed(before, self.clock.now())
         prepared = _Prepared(
             flow=flow,
             provider=provider,
             client=client,
             request=code_request(provider, client, code, flow.redirect_uri, verifier),
-            before=self.store.connections.read(flow.key),
+            before=before,
             keys=self.store.sealing_keys(flow.key),
         )
         require_time_left(self.clock)

@@ -1,23 +1,22 @@
 """Commit tokens that just arrived, from a consent or from entered credentials, as a connection's next generation."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from consentry.errors import Conflict, ProviderTrouble
+from consentry.errors import BeingRemoved, Conflict, ProviderTrouble
 from consentry.model import Cause, Connection, ConnectionKey, Grant, Metadata, Secret, Status
 from consentry.oauth.provider import Provider
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Clock, Commit, CommitOutcome, Connections, Envelopes, Randomness, StorageUnavailable
-from consentry.tokens import Lifetime, SealingKeys, grant_payload, token_attributes, warning_at
+from consentry.tokens import Lifetime, SealingKeys, client_account, grant_payload, token_attributes, warning_at
 
 _RACES: Final = 4
 _ATTEMPTS: Final = 20
 _RETRY_SECONDS: Final = 0.25
+_REMOVAL_SECONDS: Final = 120  # the next sweep of the schedule, and a worker's life
 _LAST_SECONDS: Final = 7.0  # a write that hangs may last so long (`bootstrap`)
 _MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {"key", "grant_type", "status", "scopes"}
-_LONGEST_KEY: Final = 1024
 _OF_A_GRANT: Final = ("grant", "grant_expires_at", "warned_at", "client_account")
 _KEPT: Final = ("label", "description", "created_at")  # a consent says nothing about these, unless it does
 
@@ -81,7 +80,7 @@ class StoreTokens:
     def __call__(self, arrival: Arrival, keys: SealingKeys, before: Connection | None) -> Connection:
         """Return the record as stored.
 
-        Raise `Conflict` if it is another account's or is being deleted, `ProviderTrouble` if nobody said whose it is,
+        Raise `Conflict` if it is another account's or is being removed, `ProviderTrouble` if nobody said whose it is,
         `StorageUnavailable` if it can't be written.
         """
         consent_id = self.randomness.token()
@@ -92,8 +91,10 @@ class StoreTokens:
             match outcome:
                 case CommitOutcome.COMMITTED:
                     return _as_committed(commit, before)
-                case CommitOutcome.DELETING:
-                    raise Conflict("This connection is being removed. Connect again in a minute.", code="deleting")
+                case CommitOutcome.DELETING | CommitOutcome.GONE:
+                    # Even if it is gone already: whoever disconnected did so after this consent, which may have been
+                    # revoked along with the grant before it.
+                    raise _being_removed(_REMOVAL_SECONDS)
                 case CommitOutcome.SUPERSEDED:
                     # A refresh was faster; or it followed, after a commit of ours that was applied but not answered.
                     if found and found.consent_id == consent_id:
@@ -129,6 +130,7 @@ class StoreTokens:
             status=arrival.status,
             set_attributes=attributes | created | {"consent_id": consent_id},
             remove=ended,
+            expected_consent=before.consent_id if before else None,
         )
 
     def _attributes(
@@ -160,7 +162,7 @@ class StoreTokens:
             **arrival.texts,
         }
         if arrival.account:
-            attributes["client_account"] = client_account(arrival)
+            attributes["client_account"] = client_account(arrival.provider, arrival.client_id, arrival.account)
         if arrival.status is Status.SCOPE_INSUFFICIENT:
             attributes.pop("due_at", None)
             attributes |= {"status_cause": Cause.SCOPE_MISSING.value, "attention": arrival.status.value}
@@ -170,12 +172,18 @@ class StoreTokens:
         return attributes, (*ended, *absent)
 
 
-def client_account(arrival: Arrival) -> str:
-    """Return what connections of one client and account have in common; short enough for the key of an index."""
-    whole = f"{arrival.provider.id}|{arrival.client_id}|{arrival.account}"
-    if len(whole.encode()) <= _LONGEST_KEY:
-        return whole
-    return f"{arrival.provider.id}|{hashlib.sha256(whole.encode()).hexdigest()}"
+def refuse_what_is_removed(before: Connection | None, now: int) -> None:
+    """Raise `BeingRemoved` before anything is asked of the provider: what it granted would have no place."""
+    if before and before.status is Status.DELETING:
+        raise _being_removed(max(0, (before.due_at or now) - now) + _REMOVAL_SECONDS)
+
+
+def _being_removed(seconds: int) -> BeingRemoved:
+    public = (
+        "This connection is being removed. That takes a minute or two, and a day at most where the provider does not "
+        "answer; connect again then."
+    )
+    return BeingRemoved(public, retry_after_seconds=seconds)
 
 
 def _grant_expires_at(arrival: Arrival, renewed: Connection | None, now: int) -> int | None:

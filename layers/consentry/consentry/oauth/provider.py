@@ -137,6 +137,7 @@ class Provider:
     """Everything Consentry knows about one provider and one grant type.
 
     `checked` is the ISO date on which `sources` were read; `unverified` says that nobody saw the live service do this.
+    A DELETE of `uninstall_url` with an access token takes the application out of that token's account.
     """
 
     id: str
@@ -153,4 +154,5 @@ class Provider:
     introspection: Introspection | None = None
     revocation_url: str = ""
     revocation: Revocation = Revocation.UNKNOWN
+    uninstall_url: str = ""
     sunset: str = ""

@@ -48,7 +48,7 @@ def _success(provider: Provider, answer: HttpAnswer, fields: dict[str, object] |
         raise _in_doubt(UNUSABLE, answer)
     token = answer_fields.access_token(fields)
     if _is_error(endpoint, fields, token=token):
-        kind, error = _classify(endpoint, 400, _codes(endpoint, fields), grant)
+        kind, error = _classify(endpoint, 400, error_codes(endpoint, fields), grant)
         raise TokenRequestFailed(kind, error, status=answer.status)
     if not token:
         raise _in_doubt(UNUSABLE, answer)
@@ -96,13 +96,13 @@ def _in_doubt(error: str, answer: HttpAnswer) -> TokenRequestFailed:
 def _failure(
     endpoint: TokenEndpoint, answer: HttpAnswer, fields: Mapping[str, object], grant: GrantType, now: float
 ) -> TokenRequestFailed:
-    status, codes = answer.status, _codes(endpoint, fields)
+    status, codes = answer.status, error_codes(endpoint, fields)
     if status < 300:  # noqa: PLR2004 - HTTP's classes of status
         return _in_doubt(UNUSABLE, answer)
     if status < 400:  # noqa: PLR2004 - as above
         return TokenRequestFailed(FailureClass.OPERATOR, REDIRECT, status=status)
     if status == _TOO_MANY_REQUESTS or status >= 500:  # noqa: PLR2004 - as above
-        kind, error = FailureClass.LATER, _safe(codes[0]) if codes else f"http_{status}"
+        kind, error = FailureClass.LATER, safe_code(codes[0]) if codes else f"http_{status}"
     else:
         kind, error = _classify(endpoint, status, codes, grant)
     wait = retry_after_seconds(answer.headers.get("retry-after"), now) if kind is FailureClass.LATER else None
@@ -115,7 +115,7 @@ def _classify(endpoint: TokenEndpoint, status: int, codes: list[str], grant: Gra
         for known, kind in _known_errors(endpoint, grant):
             if code in known:
                 return kind, code
-    error = _safe(codes[0]) if codes else UNKNOWN
+    error = safe_code(codes[0]) if codes else UNKNOWN
     if grant is GrantType.CLIENT_CREDENTIALS and status == _UNAUTHORIZED:
         return FailureClass.CREDENTIAL_REJECTED, error
     return (FailureClass.LATER if status in _TRY_AGAIN else FailureClass.OPERATOR), error
@@ -129,14 +129,15 @@ def _known_errors(endpoint: TokenEndpoint, grant: GrantType) -> tuple[tuple[tupl
     return (mine, (endpoint.operator_errors, FailureClass.OPERATOR), (endpoint.later_errors, FailureClass.LATER))
 
 
-def _codes(endpoint: TokenEndpoint, fields: Mapping[str, object]) -> list[str]:
+def error_codes(endpoint: TokenEndpoint, fields: Mapping[str, object]) -> list[str]:
     """Return the error codes of an answer in the order of the provider's error fields; they are not safe yet."""
     names = (*endpoint.error_fields, endpoint.error_in_success_field)
     values = [answer_fields.scalar_text(fields, name) for name in names]
     return [value for value in values if value]
 
 
-def _safe(code: str) -> str:
+def safe_code(code: str) -> str:
+    """Return the code if it is surely one; a text that could hold anything else becomes `unknown_error`."""
     return code if len(code) <= _MAX_CODE_LENGTH and _CODE.fullmatch(code) else UNKNOWN
 
 

@@ -30,6 +30,7 @@ from consentry.ports import (
     TokenEndpointClient,
 )
 from consentry.refresh.asking import AskProvider, Prepared, Refused, Unprepared, unprepared
+from consentry.refresh.erasing import EraseConnection
 from consentry.refresh.guard import Guard
 from consentry.refresh.policy import (
     CLOCK_SKEW,
@@ -74,6 +75,7 @@ class RefreshConnection:
     provider_client: TokenEndpointClient
     escrow: Escrow
     guard: Guard
+    erase: EraseConnection
     epoch: int
     min_refresh_seconds: int
 
@@ -90,6 +92,8 @@ class RefreshConnection:
         if record is None:
             return Refreshed(Outcome.ABSENT, 0)
         try:
+            if record.status is Status.DELETING and rejected_gen is None:
+                return Refreshed(self.erase(record), record.gen)
             return self._look(record, rejected_gen)
         except Unprepared as error:
             return self._postpone(record, error)
@@ -176,6 +180,7 @@ class RefreshConnection:
             settled_before=now - settle_seconds(provider.refresh),
             due_at=in_doubt_due_at(record, provider.refresh, now),
             retry_before=now + CLOCK_SKEW,
+            consent=record.consent_id,
         )
         return self.connections.take_lease(record.key, lease)
 
@@ -253,9 +258,9 @@ class RefreshConnection:
             return Refreshed(saved, record.gen)
         if saved is CommitOutcome.COMMITTED:
             return Refreshed(Outcome.REFRESHED, record.gen + 1)
-        # Somebody else's generation stands: theirs is newer, or the connection is being removed.
+        # Somebody else's generation stands, or the connection is being removed: then the new grant is revoked in time.
         log.record("refresh was superseded", {**told(record), "outcome": saved}, level="warning")
-        if saved is CommitOutcome.DELETING:
+        if saved is CommitOutcome.GONE:
             Revoke(self.clock, self.secrets, self.provider_client)(prepared, tokens)
         return self._adopt(record)
 

@@ -57,6 +57,8 @@ class Outcome(StrEnum):
     NOT_REFRESHABLE = "not_refreshable"
     ESCROWED = "escrowed"
     ROTATION_LOST = "rotation_lost"
+    ERASED = "erased"
+    ERASED_UNREVOKED = "erased_unrevoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

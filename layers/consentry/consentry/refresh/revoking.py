@@ -1,4 +1,4 @@
-"""Revoke a token that arrived for a connection which was removed meanwhile: nobody would know of it any more."""
+"""Revoke a token that arrived for a connection which was erased meanwhile: nobody would know of it any more."""
 
 from dataclasses import dataclass
 from http import HTTPStatus

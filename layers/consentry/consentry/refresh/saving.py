@@ -113,4 +113,5 @@ class SaveTokens:
             status=Status.ACTIVE,
             set_attributes=attributes,
             remove=ended,
+            expected_consent=record.consent_id,
         )

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from consentry import log
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
+from consentry.connect.disconnect import Disconnect, DisconnectTenant
 from consentry.connect.sessions import CreateSession
 from consentry.errors import InvalidRequest, NotConnected, NotFound, OperatorMustAct, ReauthRequired, TokenUnavailable
 from consentry.model import Connection, ConnectionKey, Field, Integration, Status, identifier
@@ -17,6 +18,7 @@ from consentry.web.response import Response, json_answer
 
 WAIT_SECONDS: Final = 20
 _POLL_SECONDS: Final = 0.5
+_LONGEST_PLACE: Final = 200
 
 
 class UseCases(Protocol):
@@ -32,6 +34,10 @@ class UseCases(Protocol):
     def complete(self) -> Complete: ...
     @property
     def connect_with_credentials(self) -> ConnectWithCredentials: ...
+    @property
+    def disconnect(self) -> Disconnect: ...
+    @property
+    def disconnect_tenant(self) -> DisconnectTenant: ...
     @property
     def connections(self) -> Connections: ...
     @property
@@ -54,6 +60,8 @@ class ManageRoutes:
             "POST /tenants/{tenant}/sessions/{session}/complete": self._complete,
             "GET /tenants/{tenant}/connections": self._list,
             "GET /tenants/{tenant}/connections/{integration}/{name}": self._one,
+            "DELETE /tenants/{tenant}": self._disconnect_tenant,
+            "DELETE /tenants/{tenant}/connections/{integration}/{name}": self._disconnect,
             "PUT /tenants/{tenant}/connections/{integration}/{name}/credentials": self._credentials,
             "GET /tenants/{tenant}/connections/{integration}/{name}/token": self._token,
             "POST /tenants/{tenant}/connections/{integration}/{name}/refresh": self._refresh,
@@ -99,7 +107,27 @@ class ManageRoutes:
         return json_answer(200, {"connections": [shown(each) for each in found]})
 
     def _one(self, request: Request) -> Response:
-        return json_answer(200, shown(self._existing(_key(request))))
+        """Show it with its status as long as there is a record, so that a disconnect can be watched to its end."""
+        key = _key(request)
+        if connection := self.use.connections.read(key):
+            return json_answer(200, shown(connection))
+        raise _not_connected(key)
+
+    def _disconnect(self, request: Request) -> Response:
+        key, uninstall = _key(request), request.query("uninstall")
+        if uninstall not in {"", "true", "false"}:
+            raise InvalidRequest("uninstall must be true or false", code="invalid_parameter")
+        self.use.disconnect(key, uninstall=uninstall == "true")
+        _tell("disconnected", request, tenant=key.tenant, connection=key.sort_key)
+        return json_answer(202, {"status": Status.DELETING.value})
+
+    def _disconnect_tenant(self, request: Request) -> Response:
+        tenant, after = _tenant(request), request.query("next")
+        if len(after) > _LONGEST_PLACE:
+            raise InvalidRequest("next must be what the answer before said", code="invalid_parameter")
+        done = self.use.disconnect_tenant(tenant, after=after)
+        _tell("tenant disconnected", request, tenant=tenant, count=done.deleting)
+        return json_answer(202, {"deleting": done.deleting, "skipped": done.skipped, "next": done.next or None})
 
     def _token(self, request: Request) -> Response:
         connection = self._existing(_key(request))
@@ -162,9 +190,7 @@ class ManageRoutes:
     def _existing(self, key: ConnectionKey) -> Connection:
         connection = self.use.connections.read(key)
         if connection is None or connection.status is Status.DELETING:
-            raise NotConnected(
-                f"{key.tenant} has no connection {key.integration}/{key.name}; create a session to make one"
-            )
+            raise _not_connected(key)
         return connection
 
 
@@ -196,6 +222,10 @@ def shown(connection: Connection) -> dict[str, object]:
         "refreshed_at": connection.refreshed_at,
         "created_at": connection.created_at,
     }
+
+
+def _not_connected(key: ConnectionKey) -> NotConnected:
+    return NotConnected(f"{key.tenant} has no connection {key.integration}/{key.name}; create a session to make one")
 
 
 def _unservable(connection: Connection) -> ReauthRequired | TokenUnavailable:

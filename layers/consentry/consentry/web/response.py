@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
-from consentry.errors import ConsentryError, TryLater
+from consentry.errors import BeingRemoved, ConsentryError, TryLater
 from consentry.pages.render import Page, render, stylesheet
 
 type Response = dict[str, Any]
@@ -82,7 +82,7 @@ def binding_cookie(name: str, value: str, max_age_seconds: int) -> str:
 
 
 def _retry_after(error: ConsentryError) -> dict[str, str]:
-    return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TryLater) else {}
+    return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TryLater | BeingRemoved) else {}
 
 
 @cache
