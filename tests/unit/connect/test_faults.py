@@ -18,7 +18,7 @@ type Moment = Literal["before", "after"]
 
 def authorize(deployment: Deployment, name: str) -> Step:
     created = deployment.created(name=name)
-    return lambda: Browser(deployment).open(created["connect_url"])
+    return lambda: Browser(deployment).open(created["authorize_urls"]["crm"])
 
 
 def callback(deployment: Deployment, name: str, **wanted: Any) -> Step:  # noqa: ANN401 - handed on

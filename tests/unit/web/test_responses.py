@@ -80,7 +80,7 @@ def of_people(deployment: Deployment) -> list[Response]:
         deployment.callback(event(CALLBACK, parameters=parameters)),
         deployment.callback(event(CALLBACK, parameters=parameters, method="POST")),
         Browser(deployment).open(provider_answer(browser.departs(deployment.created()))),
-        browser.open(deployment.created()["connect_url"]),
+        browser.open(deployment.created()["authorize_urls"]["crm"]),
     ]
     parked = provider_answer(browser.departs(deployment.created()))
     answers += [browser.open(parked) for _ in range(3)]
