@@ -10,6 +10,7 @@ from typing import Final
 import requests
 
 from dev.acme.browser import Browser, NoAnswer, NoSuchButton, Page
+from dev.acme.cards import DEMO_VALUES
 from dev.acme.consentry_api import Consentry, Json
 from dev.acme.readings import Readings
 from dev.acme.trouble import Trouble
@@ -133,6 +134,20 @@ class Story:
             seen.append(f"{integration}: {rows} {what}, and again with generation {generation} after a 401")
         return f"{'; '.join(seen)}. No consent page, no refresh token."
 
+    def enter_on_the_hosted_page(self) -> str:
+        """Grace leaves it all to Consentry's own page, mistypes there as well, and corrects it."""
+        page = self.grace.press(self._home(self.grace), "Open the hosted page")
+        expect(f"the hosted page offers Hotjar ({page.text[:200]!r})", "Enter credentials for Hotjar" in page.links)
+        form = self.grace.follow(page, "Enter credentials for Hotjar")
+        known = {f"input-{name}": value for name, value in DEMO_VALUES["hotjar"].items()}
+        wrong = self.grace.press(form, "Check and connect", typed={**known, "input-client_secret": "mistyped"})
+        expect(f"the form says why ({wrong.notice!r})", "does not accept these credentials" in wrong.notice)
+        back = self.grace.press(wrong, "Check and connect", typed={**known, "label": "Grace's site"})
+        expect(f"Acme says that it is connected ({back.notice!r})", "Connected" in back.notice)
+        seen = self._connection("globex", "hotjar")
+        expect("status and label", (seen["status"], seen["label"]), ("active", "Grace's site"))
+        return f"The form said: {wrong.notice!r}, then Acme: {back.notice!r}"
+
     def revoke(self) -> str:
         revoked = self.provider.order("revoke", {"system": "hubspot", "account": "acme"})["revoked"]
         expect("grants revoked at the provider", revoked, 1)
@@ -198,6 +213,7 @@ def tell(story: Story) -> None:
         ("Grace of globex denies the consent", story.deny),
         ("Grace mistypes a Hotjar secret", story.refuse_wrong_credentials),
         ("Ada enters her credentials for Hotjar and Hotmart", story.mint),
+        ("Grace enters hers on Consentry's own page", story.enter_on_the_hosted_page),
         ("The grant is revoked at HubSpot", story.revoke),
         ("Ada connects again", story.connect_again),
     )
