@@ -22,6 +22,7 @@ ROTATION_SECONDS: Final = 100
 LOOK_SECONDS: Final = 1.0
 LEAST_SECONDS: Final = 3.0
 INTERRUPTED: Final = 130  # what a shell expects after Ctrl-C
+HOSTED_LINK: Final = "Enter credentials for Hotjar (local)"
 TICKETING: Final = "hubspot-ticketing"
 TICKETS_PATH: Final = "/api.hubapi.com/crm/v3/objects/tickets"
 
@@ -137,8 +138,8 @@ class Story:
     def enter_on_the_hosted_page(self) -> str:
         """Grace leaves it all to Consentry's own page, mistypes there as well, and corrects it."""
         page = self.grace.press(self._home(self.grace), "Open the hosted page")
-        expect(f"the hosted page offers Hotjar ({page.text[:200]!r})", "Enter credentials for Hotjar" in page.links)
-        form = self.grace.follow(page, "Enter credentials for Hotjar")
+        expect(f"the hosted page offers Hotjar ({page.text[:200]!r})", HOSTED_LINK in page.links)
+        form = self.grace.follow(page, HOSTED_LINK)
         known = {f"input-{name}": value for name, value in DEMO_VALUES["hotjar"].items()}
         wrong = self.grace.press(form, "Check and connect", typed={**known, "input-client_secret": "mistyped"})
         expect(f"the form says why ({wrong.notice!r})", "does not accept these credentials" in wrong.notice)

@@ -5,7 +5,7 @@ from typing import Final
 
 type Element = tuple[str, list[tuple[str, str | None]]]
 
-VOID: Final = frozenset({"br", "input", "link", "meta", "path", "rect"})
+VOID: Final = frozenset({"br", "input", "link", "meta"})
 
 
 class Outline(HTMLParser):

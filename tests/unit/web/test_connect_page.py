@@ -1,5 +1,6 @@
 """The connect page: what a person sees of a session, and that looking at it uses nothing up."""
 
+import re
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -268,6 +269,20 @@ def test_the_page_has_landmarks_headings_in_order_and_names_for_its_parts(deploy
     assert {each["aria-labelledby"] for each in found.all("article")} <= set(ids)
     assert all(each["aria-hidden"] == "true" for each in found.all("svg"))
     assert "Connect your accounts to Acme" in found.text
+
+
+def test_a_mark_is_the_first_letters_of_the_name_and_stands_in_its_own_element(deployment: Deployment) -> None:
+    item = {"integration": "odd", "provider": "crm", "client_id": "c", "display_name": "Help desk (local) three"}
+    deployment.dynamo.client.put_item(TableName=deployment.names["IntegrationsTable"], Item=to_item(item))
+    html = shown(deployment, deployment.created(integrations=["odd"]))["body"]
+    assert re.search(r"<svg[^>]*><rect[^>]*></rect><text[^>]*>HD</text></svg>", html)
+    assert "<text" in html
+
+
+def test_the_company_s_own_mark_takes_the_letter_s_place(deployment: Deployment) -> None:
+    deployment.look = Look(company="Acme", logo="M2 2h20v20z")
+    html = shown(deployment, deployment.created())["body"]
+    assert '<path d="M2 2h20v20z"></path></svg><span class="company">Acme</span>' in html
 
 
 def test_the_language_is_the_session_s_else_the_browser_s(deployment: Deployment) -> None:

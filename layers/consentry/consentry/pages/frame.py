@@ -79,7 +79,7 @@ def _letters(value: str) -> Html:
 
 def monogram(name: str, seed: str) -> Html:
     """Return a mark of our own making: the first letters of the name's words, on a tint of the integration's."""
-    initials = "".join(word[:1] for word in name.split())[:2]
+    initials = "".join(word[:1] for word in name.split() if word[:1].isalnum())[:2]
     return tag(
         "svg",
         tag("rect", width=24, height=24, rx=6),

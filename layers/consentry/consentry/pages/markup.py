@@ -6,7 +6,7 @@ from typing import Final
 type Child = "Html | str | int"
 type Attribute = str | int | bool | None
 
-_VOID: Final = frozenset({"br", "input", "meta", "path", "rect"})
+_VOID: Final = frozenset({"input", "meta"})  # of HTML alone: an element of SVG would take the next one for its child
 
 
 class Html(str):

@@ -103,7 +103,7 @@ def _allows(say: Words, offered: Offered) -> Html:
     if offered.allows:
         return joined(title, tag("ul", *(_permission(say, each) for each in offered.allows), class_="allows"))
     key = "allows.credentials" if offered.grant is Grant.CLIENT_CREDENTIALS else "allows.provider"
-    return joined(title, tag("p", say(key), class_="allows"))
+    return joined(title, tag("p", say(key), class_="told"))
 
 
 def _permission(say: Words, permission: Permission) -> Html:
