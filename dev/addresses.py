@@ -40,6 +40,7 @@ class Addresses:
         own = [url for url in options.return_urls.split(",") if url]
         given = {
             "PublicBaseUrl": self.gateway,
+            "CompanyName": "Acme",
             "ReturnUrls": ",".join([f"{self.acme}/return", *own]),
             "InsecureProviderOrigins": self.insecure_provider_origins,
             "HubSpotApiBase": f"{self.authorization_server}/api.hubapi.com",

@@ -10,6 +10,7 @@ from typing import Final
 import requests
 
 from dev.acme.browser import Browser, NoAnswer, NoSuchButton, Page
+from dev.acme.cards import DEMO_VALUES
 from dev.acme.consentry_api import Consentry, Json
 from dev.acme.readings import Readings
 from dev.acme.trouble import Trouble
@@ -21,6 +22,7 @@ ROTATION_SECONDS: Final = 100
 LOOK_SECONDS: Final = 1.0
 LEAST_SECONDS: Final = 3.0
 INTERRUPTED: Final = 130  # what a shell expects after Ctrl-C
+HOSTED_LINK: Final = "Enter credentials for Hotjar (local)"
 TICKETING: Final = "hubspot-ticketing"
 TICKETS_PATH: Final = "/api.hubapi.com/crm/v3/objects/tickets"
 
@@ -135,6 +137,20 @@ class Story:
             seen.append(f"{integration}: {rows} {what}, and again with generation {generation} after a 401")
         return f"{'; '.join(seen)}. No consent page, no refresh token."
 
+    def enter_on_the_hosted_page(self) -> str:
+        """Grace leaves it all to Consentry's own page, mistypes there as well, and corrects it."""
+        page = self.grace.press(self._home(self.grace), "Open the hosted page")
+        expect(f"the hosted page offers Hotjar ({page.text[:200]!r})", HOSTED_LINK in page.links)
+        form = self.grace.follow(page, HOSTED_LINK)
+        known = {f"input-{name}": value for name, value in DEMO_VALUES["hotjar"].items()}
+        wrong = self.grace.press(form, "Check and connect", typed={**known, "input-client_secret": "mistyped"})
+        expect(f"the form says why ({wrong.notice!r})", "does not accept these credentials" in wrong.notice)
+        back = self.grace.press(wrong, "Check and connect", typed={**known, "label": "Grace's site"})
+        expect(f"Acme says that it is connected ({back.notice!r})", "Connected" in back.notice)
+        seen = self._connection("globex", "hotjar")
+        expect("status and label", (seen["status"], seen["label"]), ("active", "Grace's site"))
+        return f"The form said: {wrong.notice!r}, then Acme: {back.notice!r}"
+
     def revoke(self) -> str:
         self._await_distance()
         revoked = self.provider.order("revoke", {"system": "hubspot", "account": "acme"})["revoked"]
@@ -206,6 +222,7 @@ def tell(story: Story) -> None:
         ("Grace of globex denies the consent", story.deny),
         ("Grace mistypes a Hotjar secret", story.refuse_wrong_credentials),
         ("Ada enters her credentials for Hotjar and Hotmart", story.mint),
+        ("Grace enters hers on Consentry's own page", story.enter_on_the_hosted_page),
         ("The grant is revoked at HubSpot", story.revoke),
         ("Ada connects again", story.connect_again),
     )

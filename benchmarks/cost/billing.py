@@ -11,7 +11,7 @@ from typing import Any, Final
 MINUTES: Final = 60 * 24 * 30
 _INDEX_UNITS: Final = 2  # an entry of the index `due` moves: one is removed, one is put
 _HINTS_TOGETHER: Final = 10  # to a batch: sent, received, deleted
-_BEHIND_THE_API: Final = frozenset({"authorize", "callback", "manage"})
+_BEHIND_THE_API: Final = frozenset({"authorize", "callback", "connect", "credentials", "manage"})
 
 type Operation = Mapping[str, Any]
 type Dollars = dict[str, float]

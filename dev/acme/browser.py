@@ -48,6 +48,7 @@ class Page:
     text: str
     rows: int
     forms: Sequence[Form]
+    links: Mapping[str, str]
     trail: Sequence[str]
 
 
@@ -71,6 +72,12 @@ class Browser:
                 chosen = {button.name: button.value} if button.name else {}
                 return self._follow("POST", target, {**form.fields, **(typed or {}), **chosen})
         raise NoSuchButton(f"no button {text!r} {action} at {_place(page.url)}, which says: {page.text[:200]}")
+
+    def follow(self, page: Page, text: str) -> Page:
+        """Open the link that says so."""
+        if text not in page.links:
+            raise NoSuchButton(f"no link {text!r} at {_place(page.url)}, which says: {page.text[:200]}")
+        return self._follow("GET", urljoin(page.url, page.links[text]), {})
 
     def _follow(self, method: str, url: str, fields: Mapping[str, str]) -> Page:
         trail = list[str]()
@@ -107,6 +114,7 @@ def _page(answer: requests.Response, trail: Sequence[str]) -> Page:
         text=_words(reader.text),
         rows=reader.rows,
         forms=reader.forms,
+        links={_words(words): target for target, words in reader.links},
         trail=trail,
     )
 
@@ -121,6 +129,7 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
+        self.links: list[tuple[str, list[str]]] = []
         self.title: list[str] = []
         self.notice: list[str] = []
         self.text: list[str] = []
@@ -133,6 +142,8 @@ class _Reader(HTMLParser):
             self._open.append((tag, given.get("role", "")))
         if tag == "form":
             self.forms.append(Form(given.get("action", "")))
+        elif tag == "a":
+            self.links.append((given.get("href", ""), []))
         elif tag == "input" and self.forms:
             self._field(given)
         elif tag == "button" and self.forms:
@@ -152,6 +163,8 @@ class _Reader(HTMLParser):
             self.text.append(data)
         if roles & {"alert", "status"}:
             self.notice.append(data)
+        if "a" in tags and self.links:
+            self.links[-1][1].append(data)
         if "button" in tags and self.forms:
             button = self.forms[-1].buttons[-1]
             button.text = _words([button.text, data])

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -62,18 +62,27 @@ class Site:
         return home()
 
     def connect(self, integration: str) -> AnyResponse:
-        """Begin a consent; only the signed-in user's own browser gets the `connect_url`."""
+        """Begin a consent; only the signed-in user's own browser gets its address."""
+        begun = self._begin([integration], allow_account_change=request.form.get("other_account") == "yes")
+        return redirect(begun["authorize_urls"][integration], SEE_OTHER)
+
+    def connect_page(self) -> AnyResponse:
+        """Leave everything to Consentry's own page: all integrations, consents and credentials alike."""
+        every = [each["integration"] for each in self.consentry.integrations()]
+        return redirect(self._begin(every)["connect_url"], SEE_OTHER)
+
+    def _begin(self, integrations: Sequence[str], **more: object) -> Json:
         user = visit.user()
         wanted = {
             "user_ref": user.ref,
-            "integrations": [integration],
+            "integrations": integrations,
             "completion": Completion.CONFIRM.value,
             "return_url": f"{self.url}/return",
-            "allow_account_change": request.form.get("other_account") == "yes",
+            **more,
         }
         begun = self.consentry.begin(user.tenant, wanted)
         visit.began(begun["session"])
-        return redirect(begun["connect_url"], SEE_OTHER)
+        return begun
 
     def credentials(self, integration: str) -> AnyResponse:
         """Pass on what the customer typed; it is neither kept nor shown here."""
@@ -86,12 +95,15 @@ class Site:
         return home()
 
     def returned(self) -> AnyResponse:
-        """Where Consentry sends the browser after the consent: with a one-time handle, or with an error code."""
+        """Where Consentry sends the browser: with a one-time handle, an error code, or the state of what is stored."""
         session, error = request.args.get("session", ""), request.args.get("error", "")
         visit.check_began(session)
         if error:
             known = REFUSALS.get(error, "The provider did not allow the access, so nothing was connected. Try again.")
             visit.tell(Notice(known, error if error in REFUSALS else "consent_refused"))
+            return home()
+        if request.args.get("status", ""):  # credentials that were entered there: nothing is left to confirm
+            visit.tell(Notice("Connected with the credentials that you entered."))
             return home()
         user = visit.user()
         connection = self.consentry.complete(user.tenant, session, request.args.get("handle", ""), user.ref)
@@ -125,6 +137,7 @@ def make_app(site: Site) -> Flask:
     app.add_url_rule("/return", "returned", told(site.returned))
     app.add_url_rule("/read/<integration>", "read", site.read)
     app.add_url_rule("/user", "choose_user", site.choose_user, methods=["POST"])
+    app.add_url_rule("/connect", "connect_page", told(site.connect_page), methods=["POST"])
     app.add_url_rule("/connect/<integration>", "connect", told(site.connect), methods=["POST"])
     app.add_url_rule("/credentials/<integration>", "credentials", told(site.credentials), methods=["POST"])
     app.before_request(own_forms_only)

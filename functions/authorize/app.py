@@ -12,4 +12,4 @@ at_init(lambda process: process.authorize)
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     process = wiring(context)
-    return for_people(event, AuthorizeRoutes(lambda: process.authorize))
+    return for_people(event, AuthorizeRoutes(lambda: process.authorize), process.look)

@@ -12,4 +12,5 @@ at_init(lambda process: process.receive_callback)
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     process = wiring(context)
-    return for_people(event, CallbackRoute(lambda: process.receive_callback, process.return_urls))
+    route = CallbackRoute(lambda: process.receive_callback, process.return_urls, process.look)
+    return for_people(event, route, process.look)

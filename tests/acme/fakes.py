@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from werkzeug.test import Client, TestResponse
 
@@ -64,7 +64,13 @@ class FakeConsentry(Consentry):
         self._fail()
         self.begun.append((tenant, wanted))
         number = len(self.begun)
-        return {"session": f"session-{number}", "connect_url": f"https://localhost:3000/authorize/x?session={number}"}
+        base, ticket = "https://localhost:3000", f"session={number}"
+        urls = {each: f"{base}/authorize/{each}?{ticket}" for each in cast("list[str]", wanted["integrations"])}
+        return {
+            "session": f"session-{number}",
+            "connect_url": f"{base}/connect?{ticket}",
+            "authorize_urls": urls,
+        }
 
     def complete(self, tenant: str, session: str, handle: str, user_ref: str) -> Json:
         self._fail()

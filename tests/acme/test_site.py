@@ -33,7 +33,10 @@ def test_each_user_sees_the_own_tenant(visitor: Visitor) -> None:
 
 def test_connecting_begins_a_session_to_be_confirmed_and_goes_to_its_address(visitor: Visitor) -> None:
     answer = visitor.post("/connect/hubspot-ticketing")
-    assert (answer.status_code, answer.location) == (303, "https://localhost:3000/authorize/x?session=1")
+    assert (answer.status_code, answer.location) == (
+        303,
+        "https://localhost:3000/authorize/hubspot-ticketing?session=1",
+    )
     tenant, wanted = visitor.consentry.begun[0]
     assert tenant == "acme"
     assert wanted == {
@@ -43,6 +46,20 @@ def test_connecting_begins_a_session_to_be_confirmed_and_goes_to_its_address(vis
         "return_url": f"{URL}/return",
         "allow_account_change": False,
     }
+
+
+def test_the_hosted_page_is_opened_with_a_session_for_everything(visitor: Visitor) -> None:
+    answer = visitor.post("/connect")
+    assert (answer.status_code, answer.location) == (303, "https://localhost:3000/connect?session=1")
+    assert visitor.consentry.begun[0][1]["integrations"] == ["hubspot-ticketing", "hotjar"]
+
+
+def test_credentials_that_were_entered_on_the_hosted_page_need_no_completion(visitor: Visitor) -> None:
+    visitor.post("/connect")
+    answer = visitor.get("/return?session=session-1&integration=hotjar&status=active")
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert "Connected with the credentials that you entered." in visitor.home()
+    assert visitor.consentry.completed == []
 
 
 def test_another_account_is_allowed_only_when_ticked(visitor: Visitor) -> None:
@@ -109,7 +126,7 @@ def test_a_refusal_of_the_api_is_a_sentence_and_a_code(visitor: Visitor) -> None
 
 
 def test_a_form_without_its_token_is_refused(visitor: Visitor) -> None:
-    for path in ("/user", "/connect/hubspot-ticketing", "/credentials/hotjar"):
+    for path in ("/user", "/connect", "/connect/hubspot-ticketing", "/credentials/hotjar"):
         for fields in ({}, {"form_token": "guessed"}, {"form_token": "gü"}):
             assert visitor.client.post(path, base_url=URL, data=fields).status_code == 403
     assert visitor.consentry.begun == []

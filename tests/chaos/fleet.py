@@ -24,7 +24,7 @@ from dev.ready import Ready
 from tests.chaos.authority import Authority, token_id
 from tests.chaos.evidence import Held
 from tests.chaos.plan import GRACE_SECONDS, INTEGRATIONS_EACH, PROVIDERS, Plan
-from tests.support.person import Company
+from tests.support.person import Company, consent_url
 
 SECRET: Final = "CNRY-chaos-client-secret-41c7"
 AT_ONCE: Final = 4
@@ -143,7 +143,7 @@ class Fleet:
     def _connect(self, member: Member) -> None:
         company = self._company(member)
         begun = self._begun(company, member)
-        page = company.get(company.consents(begun["connect_url"]))
+        page = company.get(company.consents(consent_url(begun)))
         if not page.ok:
             raise AssertionError(f"{member.tenant} could not connect: {page.status_code}")
 

@@ -121,6 +121,16 @@ def test_a_tenant_sees_its_own_connections_alone(store: Store) -> None:
     for commit in (other, named):
         store.connections.commit(commit)
     assert [each.key.name for each in store.connections.of_tenant("acme")] == ["default", "second"]
+    assert [each.key.name for each in store.connections.summaries("acme")] == ["default", "second"]
+
+
+def test_a_summary_is_the_connection_without_its_ciphertexts(store: Store) -> None:
+    whole = store.record
+    (found,) = store.connections.summaries("acme")
+    assert (found.access_token, found.grant, found.scopes, found.due_at) == (b"", b"", (), None)
+    told = ("key", "provider", "grant_type", "status", "gen", "epoch", "account", "label", "created_at", "refreshed_at")
+    assert [getattr(found, name) for name in told] == [getattr(whole, name) for name in told]
+    assert store.connections.summaries("nobody") == []
 
 
 # Lease and intent

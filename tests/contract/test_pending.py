@@ -7,15 +7,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from consentry.aws.pending import DynamoSessions
+from consentry.connect.ports import MOST_TRIES, Try
 from consentry.model import Completion, Flow, FlowStatus, Session
 from consentry.ports import Sessions, StorageUnavailable
 from tests.support.fixtures import tables, tables_of_module
-from tests.support.tables import TableClient, ignore, items, unavailable
+from tests.support.tables import REGION, TableClient, create_tables, ignore, items, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -407,3 +409,76 @@ def test_no_order_of_steps_takes_an_edge_that_does_not_exist(
         reissued = reissued and step != "start"
     found = sessions.flow(SESSION.id, "crm")
     assert (found.status if found else None) is status
+
+
+# Tries
+
+
+@pytest.fixture(params=["here", "ministack"])
+def trying(
+    request: pytest.FixtureRequest, client: TableClient, tables: dict[str, str]
+) -> tuple[TableClient, DynamoSessions]:
+    """A client and the adapter over it, on moto and on a second emulator, with one session in the table."""
+    table = tables["PendingTable"]
+    if request.param == "ministack":
+        endpoint = request.getfixturevalue("ministack")
+        second = boto3.client("dynamodb", region_name=REGION, endpoint_url=endpoint)
+        client, table = TableClient(second), create_tables(second, another("tries").replace(" ", ""))["PendingTable"]
+    sessions = DynamoSessions(client.as_client, table)
+    sessions.create(SESSION)
+    return client, sessions
+
+
+def spend(sessions: DynamoSessions, form: str = "", claim_id: str = "") -> Try:
+    return sessions.spend_try(SESSION.id, form=form or another("form"), claim_id=claim_id or another("claim"))
+
+
+def test_five_forms_may_be_tried_and_the_sixth_ends_the_session(trying: tuple[TableClient, DynamoSessions]) -> None:
+    _, sessions = trying
+    assert [spend(sessions) for _ in range(MOST_TRIES)] == [Try.SPENT] * MOST_TRIES
+    assert sessions.session(SESSION.id) == SESSION
+    assert spend(sessions) is Try.EXHAUSTED
+    assert sessions.session(SESSION.id) is None
+    assert spend(sessions) is Try.EXHAUSTED
+
+
+def test_a_form_is_tried_once_and_again_costs_nothing(trying: tuple[TableClient, DynamoSessions]) -> None:
+    _, sessions = trying
+    assert spend(sessions, "first") is Try.SPENT
+    assert spend(sessions, "second") is Try.SPENT
+    assert [spend(sessions, each) for each in ("first", "second") * MOST_TRIES] == [Try.REPEATED] * 2 * MOST_TRIES
+    assert sessions.session(SESSION.id) == SESSION
+
+
+def test_a_try_whose_answer_was_lost_is_recognised_when_it_is_repeated(
+    trying: tuple[TableClient, DynamoSessions],
+) -> None:
+    _, sessions = trying
+    assert spend(sessions, "first", "mine") is Try.SPENT
+    assert spend(sessions, "first", "mine") is Try.SPENT
+    for _ in range(MOST_TRIES - 1):
+        spend(sessions)
+    assert spend(sessions, "last", "mine") is Try.EXHAUSTED
+    assert spend(sessions, "last", "mine") is Try.EXHAUSTED
+
+
+def test_a_session_that_is_not_there_has_no_tries(trying: tuple[TableClient, DynamoSessions]) -> None:
+    client, sessions = trying
+    assert sessions.spend_try("another", form="f", claim_id="c") is Try.EXHAUSTED
+    assert sessions.session("another") is None
+    client.before = partial(_away, ["update_item"])
+    with pytest.raises(StorageUnavailable):
+        spend(sessions)
+
+
+def _away(operations: list[str], operation: str) -> None:
+    if operation in operations:
+        raise unavailable(operation)
+
+
+def test_of_many_tries_at_once_five_count(trying: tuple[TableClient, DynamoSessions]) -> None:
+    _, sessions = trying
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = list(pool.map(lambda number: spend(sessions, f"form {number}"), range(16)))
+    assert outcomes.count(Try.SPENT) == MOST_TRIES
+    assert outcomes.count(Try.EXHAUSTED) == 16 - MOST_TRIES

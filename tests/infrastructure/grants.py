@@ -90,6 +90,26 @@ GRANTS: Final = {
         secretsmanager:GetSecretValue MacSecret
         secretsmanager:GetSecretValue consentry/${AWS::StackName}/integrations/*
     """,
+    "ConnectFunctionRole": """
+        dynamodb:GetItem IntegrationsTable
+        dynamodb:GetItem PendingTable if dynamodb:LeadingKeys
+        dynamodb:Query ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        logs:CreateLogStream ConnectLogGroup
+        logs:PutLogEvents ConnectLogGroup
+        secretsmanager:GetSecretValue MacSecret
+    """,
+    "CredentialsFunctionRole": """
+        dynamodb:GetItem ConnectionsTable
+        dynamodb:GetItem IntegrationsTable
+        dynamodb:GetItem PendingTable if dynamodb:LeadingKeys
+        dynamodb:UpdateItem ConnectionsTable
+        dynamodb:UpdateItem PendingTable if dynamodb:Attributes dynamodb:LeadingKeys
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream CredentialsLogGroup
+        logs:PutLogEvents CredentialsLogGroup
+        secretsmanager:GetSecretValue MacSecret
+    """,
     "ManageFunctionRole": """
         dynamodb:GetItem ConnectionsTable
         dynamodb:GetItem IntegrationsTable

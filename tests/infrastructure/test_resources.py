@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consentry.pages.look import ACCENT
 from consentry.refresh.policy import FUNCTION
 from consentry.web import work
 from dev.intrinsics import Resolver
@@ -41,9 +42,14 @@ ENGINE = {
     "CONSENTRY_SECRETS_PREFIX", "CONSENTRY_EPOCH", "CONSENTRY_MIN_REFRESH_SECONDS",
 }  # fmt: skip
 RETURN = {"CONSENTRY_RETURN_URLS"}
+COMPANY = {"CONSENTRY_COMPANY_NAME", "CONSENTRY_ACCENT_COLOR", "CONSENTRY_COMPANY_LOGO"}
 ENVIRONMENTS = {
-    "AuthorizeFunction": FLOW | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL"},
-    "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS,
+    "AuthorizeFunction": FLOW | PROVIDERS | COMPANY | {"CONSENTRY_PUBLIC_BASE_URL"},
+    "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY,
+    "ConnectFunction": (FLOW - {"CONSENTRY_GRANT_KEY"}) | PROVIDERS | COMPANY
+    | {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_PUBLIC_BASE_URL"},
+    "CredentialsFunction": (FLOW | ENGINE) - {"CONSENTRY_SECRETS_PREFIX"} | RETURN | PROVIDERS | COMPANY
+    | {"CONSENTRY_PUBLIC_BASE_URL"},
     "ManageFunction": FLOW | ENGINE | RETURN | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_REFRESH_FUNCTION"},
     "RefreshDispatchFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_REFRESH_QUEUE", *PROVIDERS,
@@ -95,6 +101,8 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
     assert timeouts == {
         "AuthorizeFunction": 29,
         "CallbackFunction": 29,
+        "ConnectFunction": 29,
+        "CredentialsFunction": 29,
         "ManageFunction": 29,
         "RefreshDispatchFunction": 50,
         "RefreshFunction": FUNCTION,
@@ -219,6 +227,8 @@ def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
     assert {route for route, settings in stage["RouteSettings"].items() if settings["ThrottlingRateLimit"] < limit} == {
         "ANY /authorize/{integration}",
         "ANY /callback/{integration}",
+        "ANY /connect",
+        "ANY /connect/{integration}",
         "ANY /health",
     }
 
@@ -233,6 +243,9 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "Architecture": "arm64",
         "PublicBaseUrl": "",
         "ReturnUrls": "",
+        "CompanyName": "",
+        "AccentColor": ACCENT,
+        "CompanyLogo": "",
         "Epoch": 1,
         "MinRefreshSeconds": 60,
         "AlarmTopicArn": "",
@@ -255,6 +268,9 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
             ["", "https://a.example/return,https://b.example/return"],
             "https://a.example, https://b.example",
         ),
+        ("CompanyName", ["", "Acme", "Acme Ltda. São Paulo"], "<b>Acme</b>"),
+        ("AccentColor", ["#1f5f8b", "#FFFFFF"], "red; } body { display: none"),
+        ("CompanyLogo", ["", "M2 2h20v20H2z", "M1.5,2 L-3 4Z"], 'M0 0" onload="x'),
         ("InsecureProviderOrigins", ["", "*", "http://localhost:4000,http://127.0.0.1:1"], "http://provider.example"),
         (
             "HubSpotApiBase",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consentry.aws.connections import SUMMARY_ATTRIBUTES
 from consentry.aws.maintenance import READ_ATTRIBUTES
 from consentry.model import Connection, ConnectionKey, Grant, Status
 from consentry.record import READ_ATTRIBUTES as READ_ATTRIBUTES_OF_A_READER
@@ -38,6 +39,8 @@ from tests.infrastructure.transformed import (
 FUNCTIONS = (
     "AuthorizeFunction",
     "CallbackFunction",
+    "ConnectFunction",
+    "CredentialsFunction",
     "ManageFunction",
     "RefreshDispatchFunction",
     "RefreshFunction",
@@ -115,6 +118,26 @@ def test_a_list_is_what_the_api_shows_and_no_more(template: Template) -> None:
     assert attributes == {renamed.get(each, each) for each in shown_of} | {"v"}
 
 
+def test_the_connect_page_reads_what_it_asks_for_and_no_ciphertext(template: Template) -> None:
+    condition = statement(template, "ConnectFunction", "dynamodb:Query")["Condition"]
+    attributes = condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+    assert set(attributes) == set(SUMMARY_ATTRIBUTES)
+    assert not {"access_token", "grant"} & set(attributes)
+    assert actions_on(template, "ConnectFunction", "ConnectionsTable") == {"dynamodb:Query"}
+
+
+@pytest.mark.parametrize("function", ["ConnectFunction", "CredentialsFunction"])
+def test_pages_that_anyone_may_open_see_sessions_and_no_flow(template: Template, function: str) -> None:
+    of_pending = [
+        each
+        for name, each in role_statements(template)
+        if name == role_of(template, function) and "PendingTable" in json.dumps(each["Resource"])
+    ]
+    assert {each["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] for each in of_pending} == {
+        "session#*"
+    }
+
+
 def test_a_reader_reads_what_the_layer_asks_for(template: Template) -> None:
     for name in ("ReadPolicy", "ReadTenantPolicy"):
         allowed = template["Resources"][name]["Properties"]["PolicyDocument"]["Statement"][0]["Condition"]
@@ -179,6 +202,8 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
     assert {function: uses.get(role_of(template, function), set()) for function in FUNCTIONS} == {
         "AuthorizeFunction": {SEAL_FLOW},
         "CallbackFunction": {SEAL_FLOW, OPEN_FLOW, SEAL_GRANT, SEAL_ACCESS_TOKEN},
+        "ConnectFunction": set(),
+        "CredentialsFunction": {SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "ManageFunction": {OPEN_FLOW, SEAL_GRANT, SEAL_ACCESS_TOKEN, OPEN_ACCESS_TOKEN},
         "RefreshDispatchFunction": set(),
         "RefreshFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},

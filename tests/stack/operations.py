@@ -12,14 +12,20 @@ from dev.recording import Call
 from tests.infrastructure.iam.names import STACK
 from tests.stack.calls import Calls
 from tests.stack.tour import HOTJAR, TICKETING, Tour
-from tests.support.person import Company, query_of
+from tests.support.person import Company, consent_url, form_url, query_of
 
 UNSHARED: Final = "globex"
 KEPT: Final = {
     ("RefreshFunction", "dynamodb:GetItem IntegrationsTable"),
     *(
         (name, "secretsmanager:GetSecretValue MacSecret")
-        for name in ("AuthorizeFunction", "CallbackFunction", "ManageFunction")
+        for name in (
+            "AuthorizeFunction",
+            "CallbackFunction",
+            "ConnectFunction",
+            "CredentialsFunction",
+            "ManageFunction",
+        )
     ),
 }
 
@@ -41,7 +47,8 @@ class Operations:
     def measure(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for _ in range(2):  # the second time counts: processes are warm, and the connection exists
-            found |= self._confirmed() | self._direct() | self._managed() | self._refreshed() | self._read()
+            found |= self._confirmed() | self._direct() | self._managed() | self._pages()
+            found |= self._refreshed() | self._read()
             found |= self._removed()
         return found
 
@@ -54,7 +61,7 @@ class Operations:
     def _confirmed(self) -> dict[str, list[str]]:
         company = self.company
         session, begun = self._of("ManageFunction", lambda: company.begin("counted", TICKETING))
-        authorize, callback = self._of("AuthorizeFunction", lambda: company.consents(begun["connect_url"]))
+        authorize, callback = self._of("AuthorizeFunction", lambda: company.consents(consent_url(begun)))
         park, answer = self._of("CallbackFunction", lambda: query_of(company.get(callback)))
         complete, _ = self._of(
             "ManageFunction",
@@ -64,7 +71,7 @@ class Operations:
 
     def _direct(self) -> dict[str, list[str]]:
         begun = self.company.begin("direct", TICKETING, completion="direct", return_url="")
-        callback = self.company.consents(begun["connect_url"])
+        callback = self.company.consents(consent_url(begun))
         made, page = self._of("CallbackFunction", lambda: self.company.get(callback))
         assert page.status_code == 200
         return {"callback_direct": made}
@@ -79,6 +86,16 @@ class Operations:
             "integrations": api.integrations,
         }
         return {name: self._of("ManageFunction", act)[0] for name, act in asked.items()}
+
+    def _pages(self) -> dict[str, list[str]]:
+        company = self.company
+        begun = company.begin("counted", TICKETING, integrations=[TICKETING, "hotjar"])
+        url = form_url(begun, "hotjar")
+        page, _ = self._of("ConnectFunction", lambda: company.get(begun["connect_url"]))
+        form, _ = self._of("CredentialsFunction", lambda: company.get(url))
+        both, answer = self._of("CredentialsFunction", lambda: company.enters(url, HOTJAR))
+        assert answer.status_code == 303, answer.text
+        return {"connect": page, "form": form, "entered": both[len(form) :]}
 
     def _refreshed(self) -> dict[str, list[str]]:
         def due() -> None:

@@ -7,10 +7,12 @@ import pytest
 import requests
 
 from dev.acme.trouble import Trouble
-from tests.support.person import Company, query_of
+from tests.support.html import Outline
+from tests.support.person import Company, consent_url, form_url, query_of
 
 pytestmark = pytest.mark.stack
 TICKETING = "hubspot-ticketing"
+HOTJAR = {"client_id": "hotjar-demo-customer", "client_secret": "hotjar-demo-secret", "site_id": "14"}
 
 
 def test_a_consent_becomes_a_connection_and_a_list_of_tickets(company: Company) -> None:
@@ -25,7 +27,7 @@ def test_a_consent_becomes_a_connection_and_a_list_of_tickets(company: Company) 
 
 def test_a_direct_consent_needs_no_backend_and_ends_on_a_page(company: Company) -> None:
     begun = company.begin("direct", TICKETING, completion="direct", return_url="")
-    page = company.get(company.consents(begun["connect_url"]))
+    page = company.get(company.consents(consent_url(begun)))
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "Connected" in page.text
     assert company.record("direct", TICKETING) is not None
@@ -33,7 +35,7 @@ def test_a_direct_consent_needs_no_backend_and_ends_on_a_page(company: Company) 
 
 def test_sixty_four_copies_of_one_callback_are_one_exchange(company: Company) -> None:
     begun = company.begin("parallel", TICKETING, completion="direct", return_url="")
-    callback = company.consents(begun["connect_url"])
+    callback = company.consents(consent_url(begun))
     cookie = "; ".join(f"{name}={value}" for name, value in company.browser.cookies.items())
     before = company.asked("stats")["by_grant_type"]["authorization_code"]
 
@@ -53,13 +55,13 @@ def test_sixty_four_copies_of_one_callback_are_one_exchange(company: Company) ->
 
 def test_a_denied_consent_stores_nothing_and_goes_back_with_the_reason(company: Company) -> None:
     begun = company.begin("denied", TICKETING)
-    returned = query_of(company.get(company.consents(begun["connect_url"], decision="deny")))
+    returned = query_of(company.get(company.consents(consent_url(begun), decision="deny")))
     assert returned == {"session": begun["session"], "integration": TICKETING, "error": "access_denied"}
     assert company.record("denied", TICKETING) is None
 
 
 def test_a_callback_in_another_browser_is_refused_and_exchanges_nothing(company: Company) -> None:
-    callback = company.consents(company.begin("victim", TICKETING)["connect_url"])
+    callback = company.consents(consent_url(company.begin("victim", TICKETING)))
     stranger = Company(company.ready, company.authorization_server)
     before = company.asked("stats")["by_grant_type"]
     refused = stranger.get(callback)
@@ -71,9 +73,9 @@ def test_a_callback_in_another_browser_is_refused_and_exchanges_nothing(company:
 
 def test_a_link_that_was_used_up_says_so(company: Company) -> None:
     begun = company.begin("once", TICKETING)
-    returned = query_of(company.get(company.consents(begun["connect_url"])))
+    returned = query_of(company.get(company.consents(consent_url(begun))))
     company.consentry.complete("once", returned["session"], returned["handle"], "u-1")
-    assert company.get(begun["connect_url"]).status_code == 409
+    assert company.get(consent_url(begun)).status_code == 409
     with pytest.raises(Trouble) as caught:
         company.consentry.complete("once", returned["session"], returned["handle"], "u-1")
     assert caught.value.code == "already_received"
@@ -95,7 +97,7 @@ def test_a_provider_in_trouble_is_explained_and_nothing_is_stored(
     company: Company, fault: dict[str, object], status: int
 ) -> None:
     begun = company.begin("trouble", TICKETING, completion="direct", return_url="")
-    callback = company.consents(begun["connect_url"])
+    callback = company.consents(consent_url(begun))
     company.control("faults", endpoint="token", count=1, **fault)
     page = company.get(callback)
     assert (page.status_code, "Reference" in page.text) == (status, True)
@@ -105,9 +107,36 @@ def test_a_provider_in_trouble_is_explained_and_nothing_is_stored(
 
 def test_a_session_allows_only_what_it_names(company: Company) -> None:
     begun = company.begin("narrow", TICKETING)
-    other = begun["connect_url"].replace(TICKETING, "hubspot")
+    other = consent_url(begun).replace(TICKETING, "hubspot")
     assert company.get(other).status_code == 410
-    assert company.get(begun["connect_url"] + "x").status_code == 410
+    assert company.get(consent_url(begun) + "x").status_code == 410
+
+
+def test_the_hosted_page_leads_to_the_consent_and_to_the_form(company: Company) -> None:
+    begun = company.begin("hosted", TICKETING, integrations=[TICKETING, "hotjar"], language="pt")
+    page = company.get(begun["connect_url"])
+    assert (page.status_code, "Set-Cookie" in page.headers) == (200, False)
+    links = [each["href"] for each in Outline(page.text).all("a")]
+    assert links == [consent_url(begun), form_url(begun, "hotjar")]
+    assert "Ler e alterar tickets de suporte" in page.text
+    company.get(company.consents(links[0]))
+    refused = company.enters(links[1], HOTJAR | {"client_secret": "CNRY-wrong-6b1c"}, label="Minha <loja>")
+    assert (refused.status_code, "Hotjar não aceita estas credenciais." in refused.text) == (400, True)
+    assert "Minha &lt;loja&gt;" in refused.text
+    assert "CNRY-" not in refused.text
+    told = query_of(company.enters(links[1], HOTJAR))
+    assert told == {"session": begun["session"], "integration": "hotjar", "status": "active"}
+    assert "Trocar as credenciais de Hotjar" in company.get(begun["connect_url"]).text
+
+
+def test_a_form_that_comes_from_another_site_is_refused(company: Company) -> None:
+    url = form_url(company.begin("foreign", "hotjar"), "hotjar")
+    (form,) = Outline(company.get(url).text).all("input", name="form")
+    fields = {"form": form["value"], **{f"input-{name}": value for name, value in HOTJAR.items()}}
+    for headers in ({}, {"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = company.browser.post(url, data=fields, headers=headers, allow_redirects=False, timeout=30)
+        assert answer.status_code == 403
+    assert company.record("foreign", "hotjar") is None
 
 
 def test_the_management_api_wants_a_signature(company: Company) -> None:
@@ -116,7 +145,7 @@ def test_the_management_api_wants_a_signature(company: Company) -> None:
 
 
 def test_customers_credentials_mint_and_wrong_ones_are_refused(company: Company) -> None:
-    good = {"client_id": "hotjar-demo-customer", "client_secret": "hotjar-demo-secret", "site_id": "14"}
+    good = HOTJAR
     assert company.consentry.put_credentials("acme", "hotjar", good, "Our site")["metadata"] == {"site_id": "14"}
     hotmart = {"client_id": "hotmart-demo-customer", "client_secret": "hotmart-demo-secret"}
     assert company.consentry.put_credentials("acme", "hotmart", hotmart, "")["status"] == "active"

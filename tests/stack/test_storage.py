@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from consentry.errors import UnreadableRecord
-from tests.support.person import Company, query_of
+from tests.support.person import Company, consent_url, query_of
 from tests.support.tables import plain_texts
 
 pytestmark = pytest.mark.stack
@@ -29,9 +29,9 @@ def rows(company: Company) -> list[dict[str, Any]]:
 
 def test_tables_hold_no_secret_in_clear(connected: Company) -> None:
     begun = connected.begin("rest-a", TICKETING)
-    callback = connected.consents(begun["connect_url"])
+    callback = connected.consents(consent_url(begun))
     handle = query_of(connected.get(callback))["handle"]
-    ticket = begun["connect_url"].partition("session=")[2]
+    ticket = consent_url(begun).partition("session=")[2]
     code = callback.partition("code=")[2].partition("&")[0]
     state = callback.partition("state=")[2].partition("&")[0]
     token = connected.consentry.token("rest-a", TICKETING).access_token.reveal()

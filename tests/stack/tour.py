@@ -13,7 +13,7 @@ from typing import Any, Final
 from dev.running import taken_away, tick
 from tests.infrastructure.iam.asked import LISTED
 from tests.stack.calls import Calls, Consumer
-from tests.support.person import RETURN_URL, Company, query_of
+from tests.support.person import RETURN_URL, Company, consent_url, query_of
 
 TICKETING: Final = "hubspot-ticketing"
 HUBSPOT: Final = "hubspot"
@@ -41,7 +41,7 @@ class Tour:
         self.company.connect("acme", TICKETING)  # again: the account is compared with the one on record
         for _ in range(2):
             begun = self.company.begin("direct", HUBSPOT, completion="direct", return_url="")
-            assert self.company.get(self.company.consents(begun["connect_url"])).status_code == 200
+            assert self.company.get(self.company.consents(consent_url(begun))).status_code == 200
         self.company.get(f"{self.company.ready.base_url}/health")
 
     def manages(self) -> None:
@@ -164,7 +164,7 @@ class Tour:
     def _connects(self, consumer: Consumer) -> None:
         wanted = {"user_ref": "u-1", "integrations": [TICKETING], "return_url": RETURN_URL}
         begun = consumer.consentry.begin("acme", wanted)
-        returned = query_of(self.company.get(self.company.consents(begun["connect_url"])))
+        returned = query_of(self.company.get(self.company.consents(consent_url(begun))))
         consumer.consentry.complete("acme", returned["session"], returned["handle"], "u-1")
         consumer.consentry.put_credentials("acme", "hotjar", HOTJAR, "Our site")
         assert consumer.consentry.integrations()

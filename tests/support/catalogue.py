@@ -61,9 +61,19 @@ METRICS = Provider(
     ),
     refresh=RefreshBehaviour(rotation=Rotation.REMINT),
     credential_inputs=(
-        CredentialInput(name="client_id", label="Client ID", secret=False, max_length=40),
+        CredentialInput(
+            name="client_id", label="Client ID", secret=False, max_length=40, labels={"pt": "ID do cliente"}
+        ),
         CredentialInput(name="client_secret", label="Client secret", secret=True, max_length=80),
-        CredentialInput(name="site_id", label="Site ID", secret=False, required=False, max_length=20, metadata=True),
+        CredentialInput(
+            name="site_id",
+            label="Site ID",
+            secret=False,
+            required=False,
+            max_length=20,
+            metadata=True,
+            pattern="[0-9]{1,20}",
+        ),
     ),
 )
 

@@ -18,14 +18,19 @@ from consentry.connect.callback import ReceiveCallback
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
 from consentry.connect.disconnect import Disconnect, DisconnectTenant
+from consentry.connect.entering import EnterCredentials
 from consentry.connect.exchange import ExchangeCode
+from consentry.connect.offer import ShowOffer
 from consentry.connect.sessions import CreateSession
 from consentry.connect.store import StoreTokens
 from consentry.connect.tickets import Tickets
 from consentry.model import Connection, ConnectionKey, Flow, Secret
 from consentry.oauth.wire import HttpAnswer, TokenRequest
+from consentry.pages.look import Look
 from consentry.web.boundary import for_people, for_programs
+from consentry.web.connect import ConnectRoute
 from consentry.web.consent import AuthorizeRoutes, CallbackRoute
+from consentry.web.credentials import CredentialsRoute
 from consentry.web.manage import ManageRoutes
 from consentry.web.response import Response
 from tests.support.catalogue import ISSUER, FakeCatalogue
@@ -44,9 +49,11 @@ BASE_URL = "https://vault.test"
 RETURN_URL = "https://app.test/connected"
 OTHER_RETURN_URL = "https://app.test/other?from=vault"
 CODE = "CNRY-code-7b1e93d4"
-NO_SECRETS = frozenset({"commit_id", "consent_id", "claimed_by"})
+NO_SECRETS = frozenset({"commit_id", "consent_id", "claimed_by", "tried_by"})
 AUTHORIZE = "ANY /authorize/{integration}"
 CALLBACK = "ANY /callback/{integration}"
+CONNECT = "ANY /connect"
+ENTER = "ANY /connect/{integration}"
 CREATE = "POST /tenants/{tenant}/sessions"
 COMPLETE = "POST /tenants/{tenant}/sessions/{session}/complete"
 PUT_CREDENTIALS = "PUT /tenants/{tenant}/connections/{integration}/{name}/credentials"
@@ -124,6 +131,7 @@ class Deployment:
         self.secrets = FakeSecrets(before=self.ports.begin)
         self.provider: FakeProvider = FakeProvider()
         self.base_url = BASE_URL
+        self.look = Look()
         self.return_urls = frozenset({RETURN_URL, OTHER_RETURN_URL})
         self.invocation_seconds = self.clock.remaining
         self.refresh_requests = RecordedRequests()
@@ -194,6 +202,30 @@ class Deployment:
         return DisconnectTenant(clock=self.clock, removals=self.removals)
 
     @property
+    def enter_credentials(self) -> EnterCredentials:
+        return EnterCredentials(
+            clock=self.clock,
+            randomness=self.randomness,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            tries=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            connect=lambda: self.connect_with_credentials,
+        )
+
+    @property
+    def show_offer(self) -> ShowOffer:
+        return ShowOffer(
+            clock=self.clock,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            connections=self.connections,
+        )
+
+    @property
     def departure(self) -> Authorize:
         return Authorize(
             clock=self.clock,
@@ -224,11 +256,26 @@ class Deployment:
 
     def authorize(self, request: Event) -> Response:
         self._invoked()
-        return for_people(request, AuthorizeRoutes(lambda: self.departure))
+        return for_people(request, AuthorizeRoutes(lambda: self.departure), self.look)
 
     def callback(self, request: Event) -> Response:
         self._invoked()
-        return for_people(request, CallbackRoute(lambda: self.receive_callback, self.return_urls))
+        return for_people(request, CallbackRoute(lambda: self.receive_callback, self.return_urls, self.look), self.look)
+
+    def connect(self, request: Event) -> Response:
+        self._invoked()
+        route = ConnectRoute(show=lambda: self.show_offer, base_url=lambda: self.base_url, look=self.look)
+        return for_people(request, route, self.look)
+
+    def enter(self, request: Event) -> Response:
+        self._invoked()
+        route = CredentialsRoute(
+            enter=lambda: self.enter_credentials,
+            base_url=lambda: self.base_url,
+            return_urls=self.return_urls,
+            look=self.look,
+        )
+        return for_people(request, route, self.look, forms=True)
 
     def manage(self, request: Event) -> Response:
         self._invoked()
@@ -270,16 +317,17 @@ class Browser:
 
     def event(self, url: str, **changes: Any) -> Event:  # noqa: ANN401 - handed on to `event`
         parts = urlsplit(url)
-        kind, integration = parts.path.strip("/").split("/")
-        route = AUTHORIZE if kind == "authorize" else CALLBACK
+        kind, _, integration = parts.path.strip("/").partition("/")
+        route = {"authorize": AUTHORIZE, "callback": CALLBACK, "connect": ENTER if integration else CONNECT}[kind]
         cookies = [f"{name}={value}" for name, value in self.jar.items()]
-        given = {"parameters": {"integration": integration}, "query": parts.query, "cookies": cookies, **changes}
-        return event(route, **given)
+        parameters = {"integration": integration} if integration else {}
+        return event(route, **{"parameters": parameters, "query": parts.query, "cookies": cookies, **changes})
 
     def open(self, url: str, **changes: Any) -> Response:  # noqa: ANN401 - handed on to `event`
         request = self.event(url, **changes)
-        answering = self.deployment.authorize if request["routeKey"] == AUTHORIZE else self.deployment.callback
-        response = answering(request)
+        at = self.deployment
+        answering = {AUTHORIZE: at.authorize, CALLBACK: at.callback, CONNECT: at.connect, ENTER: at.enter}
+        response = answering[request["routeKey"]](request)
         for cookie in response.get("cookies", ()):
             self.keep(cookie)
         return response

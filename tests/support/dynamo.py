@@ -135,7 +135,7 @@ class MemoryDynamo:
         if len(found) > 1:
             order = (*index.keys[1:], *table.keys)
             found.sort(key=lambda item: _order(item, order), reverse=not request.get("ScanIndexForward", True))
-        return _page(request, found, table, index.shown)
+        return _page(request, found, table, _projected(request, names) or index.shown)
 
     def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's shape
         table = self._tables[request["TableName"]]
@@ -194,6 +194,13 @@ def _index(described: Mapping[str, Any], table_keys: tuple[str, ...]) -> _Index:
     if projection["ProjectionType"] == "ALL":
         return _Index(keys)
     return _Index(keys, frozenset((*keys, *table_keys, *projection.get("NonKeyAttributes", ()))))
+
+
+def _projected(request: Mapping[str, Any], names: Names) -> frozenset[str] | None:
+    """Return the attributes that are asked for by name; None where all are."""
+    if "ProjectionExpression" not in request:
+        return None
+    return frozenset(names.get(each, each) for each in request["ProjectionExpression"].split(", "))
 
 
 def _invalid(operation: str, message: str) -> ClientError:

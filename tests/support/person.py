@@ -14,6 +14,7 @@ import requests
 from consentry import Vault
 from dev.acme.consentry_api import Consentry
 from dev.ready import Ready
+from tests.support.html import Outline
 
 RETURN_URL = "http://localhost:1/return"
 type Json = dict[str, Any]
@@ -53,19 +54,26 @@ class Company:
     def get(self, url: str) -> requests.Response:
         return self.browser.get(url, allow_redirects=False, timeout=30)
 
-    def consents(self, connect_url: str, *, decision: str = "allow", account: str = "acme") -> str:
+    def consents(self, url: str, *, decision: str = "allow", account: str = "acme") -> str:
         """Follow the link and decide at the provider; return the address of the callback, not yet opened."""
-        departure = self.get(connect_url)
+        departure = self.get(url)
         assert departure.status_code == 302, departure.text
         form = {"decision": decision, "account": account}
         decided = requests.post(departure.headers["Location"], data=form, allow_redirects=False, timeout=30)
         assert decided.status_code in {302, 303}, decided.text
         return decided.headers["Location"]
 
+    def enters(self, url: str, inputs: Mapping[str, str], **texts: str) -> requests.Response:
+        """Fill in the form for credentials as a browser does, and send it."""
+        (form,) = Outline(self.get(url).text).all("input", name="form")
+        fields = {"form": form["value"], **{f"input-{name}": value for name, value in inputs.items()}, **texts}
+        headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+        return self.browser.post(url, data=fields, headers=headers, allow_redirects=False, timeout=60)
+
     def connect(self, tenant: str, integration: str, *, account: str = "acme", **wanted: object) -> Json:
         """Go the whole way with confirmation; return the connection."""
         begun = self.begin(tenant, integration, **wanted)
-        returned = query_of(self.get(self.consents(begun["connect_url"], account=account)))
+        returned = query_of(self.get(self.consents(consent_url(begun), account=account)))
         return self.consentry.complete(tenant, returned["session"], returned["handle"], "u-1")
 
     def record(self, tenant: str, integration: str) -> Json | None:
@@ -91,6 +99,17 @@ class Company:
     def asked(self, what: str) -> Any:  # noqa: ANN401 - the control API's own shapes
         """Ask the authorization server what it saw."""
         return requests.get(f"{self.authorization_server}/_control/{what}", timeout=10).json()
+
+
+def consent_url(begun: Mapping[str, Any]) -> str:
+    """Return where the consent of a session with one integration begins."""
+    (url,) = begun["authorize_urls"].values()
+    return str(url)
+
+
+def form_url(begun: Mapping[str, Any], integration: str) -> str:
+    """Return where credentials for an integration of the session are entered."""
+    return str(begun["connect_url"]).replace("/connect?", f"/connect/{integration}?")
 
 
 def query_of(response: requests.Response) -> dict[str, str]:

@@ -191,6 +191,27 @@ def test_a_mistake_is_named_with_file_field_and_remedy(old: str, new: str, sente
             "credential_inputs.client_secret is secret, so it cannot be",
         ),
         ("secret = true", "secret = true\nmax_length = 0", "credential_inputs.client_secret must have a max_length"),
+        (
+            "secret = true",
+            'secret = true\npattern = "(a+)+$"',
+            "credential_inputs.client_secret has a pattern that is not",
+        ),
+        (
+            "secret = true",
+            'secret = true\npattern = "[0-9]*"',
+            "credential_inputs.client_secret has a pattern that is not",
+        ),
+        ("secret = true", f'secret = true\npattern = "{"a" * 201}"', "credential_inputs.client_secret has a pattern"),
+        (
+            "secret = true",
+            'secret = true\nlabels = { PT = "x" }',
+            "credential_inputs.client_secret.labels has the language",
+        ),
+        (
+            "secret = true",
+            'secret = true\nlabels = { pt = "" }',
+            "credential_inputs.client_secret.labels.pt must be a text",
+        ),
         ("secret = true", "secret = true\nrequired = false", "credential_inputs must ask for client_secret"),
         ('"client_secret"', '"client_key"', "credential_inputs must ask for client_secret"),
         ('"client_secret"', '"client_id"', "credential_inputs has a name twice"),
@@ -496,3 +517,36 @@ def test_a_provider_is_asked_as_often_as_it_takes_and_believed_at_once_unless_it
 def test_a_mistake_about_rates_and_retries_is_named(line: str, sentence: str) -> None:
     text = changed(CODE, "reuse_grace_seconds = 0", f"reuse_grace_seconds = 0\n{line}")
     assert any(sentence in problem for problem in problems(text))
+
+
+SCOPES = """
+[[scope_words]]
+scope = "contacts"
+words = { en = "Read contacts", pt = "Ler contatos" }
+"""
+
+
+def test_scopes_may_be_put_into_words_by_language() -> None:
+    (told,) = parse_provider(CODE + SCOPES, "acme.toml").scope_words
+    assert (told.scope, told.words["pt"]) == ("contacts", "Ler contatos")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (SCOPES + SCOPES, "scope_words has a scope twice: keep one"),
+        (SCOPES.replace("en =", "fr ="), "scope_words of contacts must say it in English"),
+        (SCOPES.replace("pt =", "pt-BR ="), "scope_words of contacts has the language 'pt-BR'"),
+        (SCOPES.replace("Ler contatos", "x" * 201), "scope_words of contacts.pt must be a text of 1 to 200"),
+        (SCOPES.replace("Ler contatos", "a\\tb"), "scope_words of contacts.pt must be a text of 1 to 200"),
+        (SCOPES.replace('scope = "contacts"\n', ""), "scope_words[0].scope is missing"),
+    ],
+)
+def test_a_mistake_in_the_words_of_scopes_is_named(text: str, sentence: str) -> None:
+    assert any(sentence in problem for problem in problems(CODE + text))
+
+
+@pytest.mark.parametrize("pattern", ["", "[0-9]{1,20}", "sk_[A-Za-z0-9]{32}", "[0-9a-f]{8}-[0-9a-f]{4}", "[A-Z]"])
+def test_a_pattern_is_classes_with_counts_and_plain_letters(pattern: str) -> None:
+    text = CREDENTIALS.replace("secret = true", f'secret = true\npattern = "{pattern}"')
+    assert parse_provider(text, "acme.toml").credential_inputs[1].pattern == pattern

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("authorize", "callback", "escrow", "maintain", "manage", "refresh", "refresh_dispatch")
+FUNCTIONS = (
+    "authorize",
+    "callback",
+    "connect",
+    "credentials",
+    "escrow",
+    "maintain",
+    "manage",
+    "refresh",
+    "refresh_dispatch",
+)
 WITH_A_PROVIDER = {"refresh"}
 NOWHERE = "http://127.0.0.1:9"
 LAMBDA = {
@@ -124,6 +134,8 @@ def test_a_process_of_lambda_has_its_clients_and_its_logger_before_the_first_inv
     [
         ("authorize", ["dynamodb", "kms", "secretsmanager"]),
         ("callback", ["dynamodb", "kms", "secretsmanager"]),
+        ("connect", ["dynamodb", "secretsmanager"]),
+        ("credentials", ["dynamodb", "kms", "secretsmanager"]),
         ("refresh", ["dynamodb", "kms", "secretsmanager", "sqs"]),
         ("refresh_dispatch", ["dynamodb", "sqs"]),
         ("escrow", ["dynamodb", "sqs"]),
@@ -182,6 +194,8 @@ def test_whatever_goes_wrong_at_init_is_answered_by_the_invocation(function: str
     [
         ("authorize", sample("authorize"), {"statusCode": 410}),
         ("callback", sample("callback"), {"statusCode": 410}),
+        ("connect", sample("connect"), {"statusCode": 410}),
+        ("credentials", sample("credentials"), {"statusCode": 410}),
         ("refresh", sample("refresh"), {"batchItemFailures": []}),
     ],
 )

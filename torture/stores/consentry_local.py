@@ -130,7 +130,7 @@ class ConsentryLocal(Store):
         with requests.Session() as browser:
             browser.trust_env = False
             browser.verify = self._ready.ca_bundle or True
-            page = browser.get(begun["connect_url"], timeout=60)
+            page = browser.get(begun["authorize_urls"][integration], timeout=60)
         if not page.ok or not self._api.connections(connection):
             raise Trouble(f"the consent ended with HTTP {page.status_code}", "consent_failed")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from consentry.catalogue.lookup import Catalogue
     from consentry.connect.tickets import Tickets
     from consentry.http import ProviderClient
+    from consentry.pages.look import Look
 
 _DEFAULT_PROVIDER_FILES: Final = "/opt/providers"
 _MIN_REFRESH_SECONDS: Final = 60
@@ -145,6 +146,17 @@ class Adapters:
     @property
     def return_urls(self) -> frozenset[str]:
         return self.environment.listing("CONSENTRY_RETURN_URLS")
+
+    @property
+    def look(self) -> "Look":
+        from consentry.pages.look import Look
+
+        variables = self.environment.variables
+        return Look.of(
+            variables.get("CONSENTRY_COMPANY_NAME", ""),
+            variables.get("CONSENTRY_ACCENT_COLOR", ""),
+            variables.get("CONSENTRY_COMPANY_LOGO", ""),
+        )
 
     @property
     def epoch(self) -> int:

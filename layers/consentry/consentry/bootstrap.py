@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from consentry.connect.complete import Complete
     from consentry.connect.credentials import ConnectWithCredentials
     from consentry.connect.disconnect import Disconnect, DisconnectTenant
+    from consentry.connect.entering import EnterCredentials
     from consentry.connect.exchange import ExchangeCode
+    from consentry.connect.offer import ShowOffer
     from consentry.connect.sessions import CreateSession
     from consentry.connect.store import StoreTokens
     from consentry.maintain.operate import Maintain
@@ -136,6 +138,34 @@ class Wiring(Adapters):
         from consentry.connect.disconnect import DisconnectTenant
 
         return DisconnectTenant(clock=self.clock, removals=self.removals)
+
+    @cached_property
+    def show_offer(self) -> "ShowOffer":
+        from consentry.connect.offer import ShowOffer
+
+        return ShowOffer(
+            clock=self.clock,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            connections=self.connections,
+        )
+
+    @cached_property
+    def enter_credentials(self) -> "EnterCredentials":
+        from consentry.connect.entering import EnterCredentials
+
+        return EnterCredentials(
+            clock=self.clock,
+            randomness=self.randomness,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            tries=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            connect=lambda: self.connect_with_credentials,
+        )
 
     @cached_property
     def refresh(self) -> "RefreshConnection":

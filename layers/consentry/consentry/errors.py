@@ -25,10 +25,13 @@ class ConsentryError(Exception):
     """A failure with a stable `code`, an HTTP `status`, and a sentence that may be shown to anyone.
 
     `str(error)` is the public sentence. Nothing secret ever enters it; what only the log may hold goes to `detail`.
+    A page says it by its code, in the `language` of the session where that is known; `about` is the provider's name.
     """
 
     status: ClassVar[int] = 500
     default_code: ClassVar[str] = "internal"
+    about: str = ""
+    language: str = ""
 
     def __init__(self, public: str, *, code: str = "", detail: str = "") -> None:
         super().__init__(public)

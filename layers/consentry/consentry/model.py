@@ -11,6 +11,7 @@ from consentry.errors import InvalidRequest
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 DEFAULT_NAME: Final = "default"
 RECORD_VERSION: Final = 1
+MOST_TEXT: Final = 500  # characters of a label, and of a description
 
 
 class Secret:
@@ -187,7 +188,10 @@ class Completion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a company's backend allowed one of its users to connect, for half an hour. `id` is public."""
+    """What a company's backend allowed one of its users to connect, for half an hour. `id` is public.
+
+    `language` is empty where the browser shall choose.
+    """
 
     id: str
     tenant: str
@@ -199,7 +203,11 @@ class Session:
     return_url: str = ""
     completion: Completion = Completion.CONFIRM
     allow_account_change: bool = False
-    language: str = "en"
+    language: str = ""
+
+    def key(self, integration: str) -> "ConnectionKey":
+        """Return where an integration of this session is connected."""
+        return ConnectionKey(self.tenant, integration, self.name)
 
 
 class FlowStatus(StrEnum):
@@ -232,7 +240,7 @@ class Flow:
 
     @property
     def key(self) -> ConnectionKey:
-        return ConnectionKey(self.session.tenant, self.integration, self.session.name)
+        return self.session.key(self.integration)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -265,7 +265,8 @@ class Sessions(Protocol):
 
     def create(self, session: Session) -> None: ...
 
-    def session(self, session_id: str) -> Session | None: ...
+    def session(self, session_id: str) -> Session | None:
+        """Return it unless it ended with too many tries."""
 
     def flow(self, session_id: str, integration: str) -> Flow | None:
         """Strongly consistent."""

@@ -25,8 +25,8 @@ from tests.infrastructure.iam.asked import (
 from tests.infrastructure.iam.judge import Judge, Principal
 
 FUNCTIONS: Final = (
-    "AuthorizeFunction", "CallbackFunction", "ManageFunction", "RefreshDispatchFunction", "RefreshFunction",
-    "EscrowFunction", "MaintainFunction", "TicketsFunction",
+    "AuthorizeFunction", "CallbackFunction", "ConnectFunction", "CredentialsFunction", "ManageFunction",
+    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TicketsFunction",
 )  # fmt: skip
 INDEXES: Final = {"due": "0", "attention": "reauth_required", "account": "client#account"}
 TABLES: Final = {"ConnectionsTable": "acme", "IntegrationsTable": "hubspot", "PendingTable": "session#1"}
@@ -216,6 +216,20 @@ _TOKENS: Final[Calls] = {
         table("dynamodb:UpdateItem", "ConnectionsTable"), context={"dynamodb:LeadingKeys": ["acme"]}
     ),
 }  # fmt: skip
+_FLOWS: Final[Calls] = {
+    "reads a flow": table("dynamodb:GetItem", "PendingTable", "flow#1#hubspot"),
+    "changes a flow": table("dynamodb:UpdateItem", "PendingTable", "flow#1#hubspot", ["tries"]),
+    "changes a session that begins alike": table("dynamodb:UpdateItem", "PendingTable", "sessions", ["tries"]),
+    "gives a session another tenant": table("dynamodb:UpdateItem", "PendingTable", "session#1", ["session"]),
+    "changes a session without saying what": replace(
+        table("dynamodb:UpdateItem", "PendingTable"), context={"dynamodb:LeadingKeys": ["session#1"]}
+    ),
+    "changes nobody knows which session": replace(
+        table("dynamodb:UpdateItem", "PendingTable"), context={"dynamodb:Attributes": ["tries"]}
+    ),
+    "reads nobody knows which session": table("dynamodb:GetItem", "PendingTable"),
+    "goes through all sessions": table("dynamodb:Scan", "PendingTable"),
+}
 _ESCROW: Final[Calls] = {
     "takes from escrow": queue("ReceiveMessage", "EscrowQueue"),
     "deletes from escrow": queue("DeleteMessage", "EscrowQueue"),
@@ -239,6 +253,27 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
         "asks for a refresh": function("RefreshFunction"),
         "seals a token with the key of grants": key("GenerateDataKey", "GrantKey", "access_token"),
         "seals a grant with the key of tokens": key("GenerateDataKey", "AccessKey", "grant"),
+    },
+    "ConnectFunction": {
+        **_any_key(), **_CONNECTIONS, **_TOKENS, **_REGISTRATION, **_CLIENT_SECRETS, **_ESCROW, **_HINTS, **_FLOWS,
+        "changes a session": table("dynamodb:UpdateItem", "PendingTable", "session#1", ["tries"]),
+        "begins a session": table("dynamodb:PutItem", "PendingTable", "session#1"),
+        "lists with tokens": listing("acme", [*LISTED, "access_token"]),
+        "lists with grants": listing("acme", ["tenant", "grant"]),
+        "lists all attributes": listing("acme", ["tenant"], select="ALL_ATTRIBUTES"),
+        "lists without saying what": replace(
+            table("dynamodb:Query", "ConnectionsTable", Select="SPECIFIC_ATTRIBUTES"),
+            context={"dynamodb:LeadingKeys": ["acme"], "dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]},
+        ),
+        "asks for a refresh": function("RefreshFunction"),
+    },
+    "CredentialsFunction": {
+        **_opening("AccessKey", "access_token"), **_opening("GrantKey", "grant", "flow"),
+        **_sealing("GrantKey", "flow", "access_token"), **_sealing("AccessKey", "grant"),
+        **_REGISTRATION, **_CLIENT_SECRETS, **_ESCROW, **_HINTS, **_FLOWS,
+        "lists connections": table("dynamodb:Query", "ConnectionsTable", "acme"),
+        "goes through all connections": table("dynamodb:Scan", "ConnectionsTable"),
+        "asks for a refresh": function("RefreshFunction"),
     },
     "ManageFunction": {
         **_opening("GrantKey", "grant"), **_sealing("AccessKey", "grant"),

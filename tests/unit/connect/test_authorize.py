@@ -160,7 +160,7 @@ def test_a_consent_may_not_be_begun_again_once_its_code_is_exchanged(deployment:
     created = deployment.created(integrations=["crm", "crm2"])
     returned = query_of(browser.consents(created))
     deployment.sessions.claim(deployment.flow(created), expected=FlowStatus.CODE_RECEIVED, claim_id="mine")
-    assert browser.open(created["connect_url"])["statusCode"] == 409
+    assert browser.open(created["authorize_urls"]["crm"])["statusCode"] == 409
     deployment.provider.then(tokens())
     done = query_of(browser.consents(created, "crm2"))
     body = {"handle": done["handle"], "user_ref": "u-1"}
@@ -170,7 +170,7 @@ def test_a_consent_may_not_be_begun_again_once_its_code_is_exchanged(deployment:
 
 
 def test_the_cookie_binds_one_flow_to_one_browser_and_host(deployment: Deployment) -> None:
-    response = Browser(deployment).open(deployment.created()["connect_url"])
+    response = Browser(deployment).open(deployment.created()["authorize_urls"]["crm"])
     name, value, attributes = parsed_cookie(response["cookies"][0])
     assert len(response["cookies"]) == 1
     assert name.startswith("__Host-cv-")
@@ -182,7 +182,7 @@ def test_the_cookie_binds_one_flow_to_one_browser_and_host(deployment: Deploymen
 def test_at_most_five_flows_of_a_browser_stay_alive_and_the_oldest_gives_way(
     deployment: Deployment, browser: Browser
 ) -> None:
-    urls = [deployment.created()["connect_url"] for _ in range(7)]
+    urls = [deployment.created()["authorize_urls"]["crm"] for _ in range(7)]
     names: list[str] = []
     for url in urls:
         before = set(browser.jar)

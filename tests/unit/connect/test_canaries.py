@@ -2,17 +2,19 @@
 
 import base64
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from consentry.connect.tickets import Tickets
 from consentry.model import Secret
 from consentry.ports import NotDelivered, Undetermined
+from consentry.web.credentials import COOKIE
 from consentry.web.response import Response
 from tests.support.client_secrets import CLIENT_SECRET
 from tests.support.deployment import CODE, PUT_CREDENTIALS, Browser, Deployment, provider_answer, query_of
 from tests.support.events import json_event
+from tests.support.html import Outline
 from tests.support.logs import Log
 from tests.support.provider import TOKEN_ANSWER, answer, tokens
 from tests.support.randomness import CANARY
@@ -38,9 +40,24 @@ def everything(deployment: Deployment) -> list[str]:
     browser.consents(deployment.created(completion="direct", return_url="", name="direct"))
     for inputs in ({}, {}, {}, {"client_id": CODE, "password": CODE}):
         put(deployment, {"client_id": "c", "client_secret": CUSTOMER_SECRET} | inputs)
+    on_the_way += forms(deployment, browser)
     deployment.ports.before = broken
     browser.open(f"{deployment.base_url}/authorize/crm?session={on_the_way[0]}")
     return on_the_way
+
+
+def forms(deployment: Deployment, browser: Browser) -> list[str]:
+    """Enter credentials on our own page: one that works, one that does not, one that is wrong."""
+    page = deployment.created(integrations=["metrics"], return_url="")["connect_url"]
+    url, values = page.replace("/connect?", "/connect/metrics?"), list[str]()
+    headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    deployment.provider.script = [tokens(refresh_token=None), answer(401, {"error": CODE})]
+    for secret in (CUSTOMER_SECRET, CUSTOMER_SECRET, f"{CUSTOMER_SECRET}\t"):
+        values.append(Outline(browser.open(url)["body"]).one("input", name="form")["value"])
+        fields = {"form": values[-1], "input-client_id": "c", "input-client_secret": secret}
+        shown = browser.open(url, method="POST", body=urlencode(fields), headers=headers)
+        assert CUSTOMER_SECRET not in f"{shown}"
+    return [page.partition("session=")[2], *values, browser.jar[COOKIE]]
 
 
 def put(deployment: Deployment, inputs: dict[str, str]) -> Response:

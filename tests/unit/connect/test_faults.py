@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import pytest
 
 from consentry.web.response import Response
 from tests.support.deployment import PUT_CREDENTIALS, Browser, Deployment, provider_answer, query_of
 from tests.support.events import json_event
+from tests.support.html import Outline
 from tests.support.logs import Log
 from tests.support.provider import tokens
 from tests.support.tables import ignore, unavailable
@@ -18,7 +20,7 @@ type Moment = Literal["before", "after"]
 
 def authorize(deployment: Deployment, name: str) -> Step:
     created = deployment.created(name=name)
-    return lambda: Browser(deployment).open(created["connect_url"])
+    return lambda: Browser(deployment).open(created["authorize_urls"]["crm"])
 
 
 def callback(deployment: Deployment, name: str, **wanted: Any) -> Step:  # noqa: ANN401 - handed on
@@ -40,6 +42,20 @@ def credentials(deployment: Deployment, name: str) -> Step:
     parameters = {"tenant": "acme", "integration": "metrics", "name": name}
     body = {"inputs": {"client_id": "c", "client_secret": "CNRY-customer-secret"}}
     return lambda: deployment.manage(json_event(PUT_CREDENTIALS, parameters, body))
+
+
+def page(deployment: Deployment, name: str) -> Step:
+    url = deployment.created(integrations=["crm", "metrics"], name=name)["connect_url"]
+    return lambda: Browser(deployment).open(url)
+
+
+def form(deployment: Deployment, name: str) -> Step:
+    browser, url = Browser(deployment), deployment.created(integrations=["metrics"], name=name)["connect_url"]
+    url = url.replace("/connect?", "/connect/metrics?")
+    value = Outline(browser.open(url)["body"]).one("input", name="form")["value"]
+    body = urlencode({"form": value, "input-client_id": "c", "input-client_secret": "CNRY-customer-secret"})
+    headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    return lambda: browser.open(url, method="POST", body=body, headers=headers)
 
 
 def calls_of(deployment: Deployment, step: Step) -> int:
@@ -75,7 +91,7 @@ class Fault:
 
 
 @pytest.mark.parametrize(("moment", "of_aws"), [("before", True), ("before", False), ("after", True)])
-@pytest.mark.parametrize("prepare", [authorize, callback, direct_callback, complete, credentials])
+@pytest.mark.parametrize("prepare", [authorize, callback, direct_callback, complete, credentials, page, form])
 def test_after_a_fault_nothing_goes_out_and_nothing_is_told(
     deployment: Deployment, prepare: Callable[[Deployment, str], Step], moment: Moment, of_aws: bool
 ) -> None:

@@ -46,6 +46,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"allow_account_change": 1}, "allow_account_change"),
     ({"language": "english"}, "language"),
     ({"language": "e1"}, "language"),
+    ({"language": "EN"}, "language"),
+    ({"language": None}, "language"),
     ({"language": "éé"}, "language"),
     ({"language": ["e", "n"]}, "language"),
     ({"tenant": "other"}, "tenant"),
@@ -96,10 +98,25 @@ def test_an_unknown_integration_is_not_found(deployment: Deployment) -> None:
     assert body_of(response)["code"] == "unknown_integration"
 
 
-def test_an_integration_without_a_consent_page_is_refused(deployment: Deployment) -> None:
-    response = deployment.manage(json_event(CREATE, {"tenant": "acme"}, {**GOOD, "integrations": ["crm", "metrics"]}))
-    assert response["statusCode"] == 400
-    assert "'metrics' has no consent page" in body_of(response)["detail"]
+def test_what_is_connected_by_credentials_is_offered_on_the_page_and_has_no_consent(deployment: Deployment) -> None:
+    created = deployment.created(integrations=["crm", "metrics"])
+    assert set(created["authorize_urls"]) == {"crm"}
+    assert created["connect_url"].startswith("https://vault.test/connect?session=")
+
+
+def test_credentials_alone_need_no_return_url_and_take_no_scopes(deployment: Deployment) -> None:
+    wanted: dict[str, Any] = {"user_ref": "u-1", "integrations": ["metrics"]}
+    created = deployment.manage(json_event(CREATE, {"tenant": "acme"}, wanted))
+    assert (created["statusCode"], body_of(created)["authorize_urls"]) == (201, {})
+    refused = deployment.manage(json_event(CREATE, {"tenant": "acme"}, {**wanted, "scopes": ["contacts"]}))
+    assert refused["statusCode"] == 400
+    assert "scopes are asked for by consent" in body_of(refused)["detail"]
+
+
+def test_a_session_without_a_language_leaves_it_to_the_browser(deployment: Deployment) -> None:
+    session = deployment.sessions.session(deployment.created()["session"])
+    assert session is not None
+    assert session.language == ""
 
 
 def test_an_integration_without_a_client_id_is_the_operator_s_to_finish_and_opens_no_session(
@@ -126,7 +143,8 @@ def test_the_answer_has_an_address_for_each_integration_and_the_end_of_the_sessi
     created = deployment.created(integrations=["crm", "desk"])
     assert set(created["authorize_urls"]) == {"crm", "desk"}
     assert created["authorize_urls"]["desk"].startswith("https://vault.test/authorize/desk?session=")
-    assert created["connect_url"] == created["authorize_urls"]["crm"]
+    ticket = created["authorize_urls"]["crm"].partition("?")[2]
+    assert created["connect_url"] == f"https://vault.test/connect?{ticket}"
     assert created["expires_at"] == deployment.clock.now() + 1800
 
 

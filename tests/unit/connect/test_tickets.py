@@ -65,3 +65,33 @@ def test_real_tokens_are_unique_and_of_the_length_that_tickets_need() -> None:
     tokens = {SystemRandomness().token() for _ in range(10_000)}
     assert len(tokens) == 10_000
     assert {len(token) for token in tokens} == {43}
+
+
+def test_a_form_is_bound_to_session_integration_and_browser() -> None:
+    made = TICKETS.form("s" * 22, "crm", RANDOM, "n" * 43)
+    verified = TICKETS.verify_form(made, "s" * 22, "crm", RANDOM)
+    assert verified is not None
+    assert verified.random == "n" * 43
+    for session_id, integration, binding in (
+        ("t" * 22, "crm", RANDOM),
+        ("s" * 22, "desk", RANDOM),
+        ("s" * 22, "crm", "q" * 43),
+        ("s" * 22, "crm", ""),
+        ("s" * 22, "crm", RANDOM + "x"),
+        ("s" * 22, f"crm|{RANDOM}", RANDOM),
+        ("s" * 22, "", RANDOM),
+    ):
+        assert TICKETS.verify_form(made, session_id, integration, binding) is None
+    assert Tickets(Secret("CNRY-other")).verify_form(made, "s" * 22, "crm", RANDOM) is None
+
+
+@pytest.mark.parametrize("garbage", ["", "x" * 65, "\ud800" * 65, "n" * 43, "x" * 10_000])
+def test_garbage_is_no_form(garbage: str) -> None:
+    assert TICKETS.verify_form(garbage, "s" * 22, "crm", RANDOM) is None
+
+
+def test_a_ticket_or_state_is_no_form_and_a_form_no_ticket() -> None:
+    made = TICKETS.form("s" * 22, "crm", RANDOM, "n" * 43)
+    assert TICKETS.verify_ticket(made) is None
+    ticket, session_id = TICKETS.ticket(RANDOM)
+    assert TICKETS.verify_form(ticket, session_id, "crm", RANDOM) is None

@@ -21,6 +21,8 @@ EVENTS = Path(__file__).parents[3] / "events"
 FUNCTIONS = {
     "authorize": "AuthorizeFunction",
     "callback": "CallbackFunction",
+    "connect": "ConnectFunction",
+    "credentials": "CredentialsFunction",
     "manage": "ManageFunction",
     "refresh_dispatch": "RefreshDispatchFunction",
     "maintain": "MaintainFunction",
@@ -79,6 +81,9 @@ def resources() -> Iterator[dict[str, str]]:
                 "CONSENTRY_MIN_REFRESH_SECONDS": "60",
                 "CONSENTRY_PROVIDER_FILES": "/nowhere",
                 "CONSENTRY_INSECURE_PROVIDER_ORIGINS": "",
+                "CONSENTRY_COMPANY_NAME": "Acme",
+                "CONSENTRY_ACCENT_COLOR": "#8b1f5f",
+                "CONSENTRY_COMPANY_LOGO": "",
             }
 
 
@@ -181,7 +186,26 @@ def test_a_function_that_lacks_a_variable_names_it_in_the_log_alone(
     assert "CONSENTRY_MAC_SECRET" in log_lines.lines[0]["detail"]
 
 
-@pytest.mark.parametrize("name", ["authorize", "callback", "manage"])
+@pytest.mark.parametrize("name", ["connect", "credentials"])
+def test_the_samples_of_the_page_and_the_form_are_links_that_this_deployment_did_not_issue(
+    deployed: Deployed, name: str
+) -> None:
+    shown = deployed(name)(sample(name))
+    assert shown["statusCode"] == 410
+    assert '<span class="company">Acme</span>' in shown["body"]
+    assert "--accent: #8b1f5f" in shown["body"]
+
+
+def test_the_page_of_the_manage_sample_s_session_offers_what_the_session_allows(deployed: Deployed) -> None:
+    created = deployed("manage")(sample("manage"))
+    ticket = body_of(created)["connect_url"].partition("?")[2]
+    shown = deployed("connect")(sample("connect") | {"rawQueryString": ticket})
+    assert shown["statusCode"] == 200
+    assert "Conectar HubSpot Ticketing" in shown["body"]  # as the sample asks for
+    assert f"https://vault.test/authorize/hubspot-ticketing?{ticket}" in shown["body"]
+
+
+@pytest.mark.parametrize("name", ["authorize", "callback", "connect", "credentials", "manage"])
 def test_a_sample_event_is_of_a_route_of_the_template(name: str) -> None:
     routes = {
         each["Properties"]["RouteKey"]: each["Properties"]["AuthorizationType"]

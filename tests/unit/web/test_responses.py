@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -26,6 +26,7 @@ from tests.support.deployment import (
     query_of,
 )
 from tests.support.events import Event, event, json_event
+from tests.support.html import Outline
 from tests.support.provider import answer as provider_gives
 from tests.support.provider import tokens
 
@@ -59,8 +60,9 @@ def assert_carries_everything(response: Response) -> None:
     headers = response["headers"]
     assert {name: headers.get(name) for name in CARRIED} == CARRIED
     policy = headers["Content-Security-Policy"]
-    for directive in ("default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"):
+    for directive in ("default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"):
         assert directive in policy
+    assert re.search(r"form-action ('none'|'self'( https://app\.test)?);", policy)
     assert "unsafe" not in policy
     for text in (*headers, *headers.values(), *response.get("cookies", ())):
         assert HEADER.fullmatch(text), text
@@ -80,7 +82,7 @@ def of_people(deployment: Deployment) -> list[Response]:
         deployment.callback(event(CALLBACK, parameters=parameters)),
         deployment.callback(event(CALLBACK, parameters=parameters, method="POST")),
         Browser(deployment).open(provider_answer(browser.departs(deployment.created()))),
-        browser.open(deployment.created()["connect_url"]),
+        browser.open(deployment.created()["authorize_urls"]["crm"]),
     ]
     parked = provider_answer(browser.departs(deployment.created()))
     answers += [browser.open(parked) for _ in range(3)]
@@ -90,9 +92,37 @@ def of_people(deployment: Deployment) -> list[Response]:
     for name in ("good", "less", "trouble", "client"):
         answers.append(browser.consents(deployment.created(**direct, name=name)))
     answers.append(browser.consents(deployment.created(**direct), code="", error="server_error"))
+    answers += of_the_page(deployment)
     deployment.ports.before = broken
     answers.append(browser.open(parked))
     return answers
+
+
+def of_the_page(deployment: Deployment) -> list[Response]:
+    """The connect page and the form, in every state that they can be in."""
+    created = deployment.created(integrations=["crm", "metrics"])
+    browser, page = Browser(deployment), str(created["connect_url"])
+    form = page.replace("/connect?", "/connect/metrics?")
+    headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+
+    def sent(body: str = "", **changes: str) -> Response:
+        if not body:
+            value = Outline(browser.open(form)["body"]).one("input", name="form")["value"]
+            body = urlencode({"form": value, "input-client_id": "c", "input-client_secret": "CNRY-secret"})
+        return browser.open(form, method="POST", headers=headers | changes, body=body)
+
+    deployment.provider.then(*[provider_gives(401, b"")] * 5, provider_gives(500, b""), tokens())
+    answers = [
+        browser.open(page),
+        browser.open(page, method="HEAD"),
+        browser.open(page, headers={"purpose": "prefetch"}),
+    ]
+    answers += [browser.open(form), browser.open(form, method="PUT"), deployment.connect(event("ANY /connect"))]
+    answers += [sent("form=x"), sent("x", **{"content-type": ""}), sent(**{"sec-fetch-site": "cross-site"})]
+    answers += [*(sent() for _ in range(6)), browser.open(form)]
+    created = deployment.created(integrations=["metrics"])
+    form = str(created["connect_url"]).replace("/connect?", "/connect/metrics?")
+    return [*answers, sent(), sent()]
 
 
 def broken(_operation: str) -> None:
@@ -124,7 +154,7 @@ def test_every_answer_of_every_route_carries_every_header(
     for each in answers:
         assert_carries_everything(each)
     statuses = {each["statusCode"] for each in answers}
-    people = {200, 204, 302, 303, 400, 403, 405, 409, 410, 502, 503}
+    people = {200, 204, 302, 303, 400, 403, 405, 409, 410, 429, 502, 503}
     assert statuses == (people if gathered is of_people else {200, 202, 400, 404, 409, 503})
 
 
@@ -164,18 +194,6 @@ def test_a_page_allows_its_own_style_and_nothing_else() -> None:
     assert response["headers"]["Content-Type"] == "text/html; charset=utf-8"
     assert "<script" not in response["body"]
     assert not re.search(r"""(src|href)\s*=|url\(|@import|style\s*=\s*["']""", response["body"])
-
-
-class Outline(HTMLParser):
-    """The elements of a page, their attributes, and nothing of its texts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, list[tuple[str, str | None]]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, attrs))
 
 
 @given(title=st.text(), text=st.text(), reference=st.text(min_size=1))
@@ -233,6 +251,10 @@ def test_whatever_the_event_no_header_is_broken_and_nothing_is_unforeseen(
     opened: Event = event(AUTHORIZE, parameters={"integration": "crm"}, query=f"session={ticket}")
     cookies = {name: changes[name] for name in ("cookies", "headers") if name in changes}
     answers = [
+        deployment.connect(opened | cookies),
+        deployment.connect(opened | changes),
+        deployment.enter(opened | {"pathParameters": {"integration": "metrics"}} | cookies),
+        deployment.enter(opened | changes | {"requestContext": {"http": {"method": "POST"}}}),
         deployment.authorize(opened | cookies),
         deployment.authorize(opened | changes),
         deployment.callback(opened | changes),

@@ -22,6 +22,11 @@ _PAGE: Final = 250
 _LEASE: Final = ("lease_owner", "lease_until")
 _INTENT: Final = ("pend_gen", "pend_at")
 _DUE: Final = ("due_shard", "due_at", "enqueued_until")
+# Named one by one: whoever shows connections to people may read no others.
+SUMMARY_ATTRIBUTES: Final = (
+    "tenant", "connection", "v", "provider", "grant_type", "status", "status_cause", "gen", "epoch", "account", "label",
+    "description", "created_at", "refreshed_at", "grant_expires_at",
+)  # fmt: skip
 _TROUBLE: Final = ("last_error", "refused", "next_try_at", "status_cause", "attention", "attention_since")
 
 
@@ -35,7 +40,7 @@ def _key(key: ConnectionKey) -> dict[str, str]:
 
 
 class DynamoConnections:
-    """`ports.Connections` and `ports.DueIndex` on a boto3 DynamoDB client."""
+    """`ports.Connections`, `connect.ports.Summaries` and `ports.DueIndex` on a boto3 DynamoDB client."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -50,6 +55,19 @@ class DynamoConnections:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="tenant = :tenant",
+            ExpressionAttributeValues=to_item({":tenant": tenant}),
+        )
+        with storage_errors("list connections"):
+            return list(readable(from_item(item) for page in pages for item in page["Items"]))
+
+    def summaries(self, tenant: str) -> Sequence[Connection]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            Select="SPECIFIC_ATTRIBUTES",
+            KeyConditionExpression="#tenant = :tenant",
+            ProjectionExpression=", ".join(f"#{name}" for name in SUMMARY_ATTRIBUTES),
+            ExpressionAttributeNames={f"#{name}": name for name in SUMMARY_ATTRIBUTES},
             ExpressionAttributeValues=to_item({":tenant": tenant}),
         )
         with storage_errors("list connections"):

@@ -12,6 +12,7 @@ from consentry.ports import StorageUnavailable
 
 type Item = dict[str, Any]
 type Values = Mapping[str, object]
+type Amount = int | set[str]
 
 _to_dynamodb = TypeSerializer().serialize
 _from_dynamodb = TypeDeserializer().deserialize
@@ -85,8 +86,8 @@ class Update:
         self._remove += [self.name(attribute) for attribute in attributes]
         return self
 
-    def add(self, amounts: Mapping[str, int]) -> "Update":
-        """Count up, from 0 where there is nothing yet."""
+    def add(self, amounts: Mapping[str, Amount]) -> "Update":
+        """Count up, or put into a set, from nothing where there is nothing yet."""
         self._add += [f"{self.name(name)} {self.value(amount)}" for name, amount in amounts.items()]
         return self
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from consentry.aws.dynamodb import Refused, Update, apply, from_item, storage_errors, to_item
+from consentry.connect.ports import MOST_TRIES, Try
 from consentry.model import Completion, Flow, FlowStatus, Session
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _session_from(item: Mapping[str, Any]) -> Session:
 
 
 class DynamoSessions:
-    """`ports.Sessions` on a boto3 DynamoDB client."""
+    """`ports.Sessions` and `connect.ports.Tries` on a boto3 DynamoDB client."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -53,7 +54,24 @@ class DynamoSessions:
 
     def session(self, session_id: str) -> Session | None:
         item = self._get(f"session#{session_id}")
-        return _session_from(item["session"]) if item else None
+        return _session_from(item["session"]) if item and item.get("tries", 0) <= MOST_TRIES else None
+
+    def spend_try(self, session_id: str, *, form: str, claim_id: str) -> Try:
+        update = Update().set({"tried_by": claim_id}).add({"tries": 1, "forms": {form}})
+        forms = update.name("forms")
+        update.require(
+            f"attribute_exists({update.name('id')})",
+            f"attribute_not_exists({forms}) OR NOT contains({forms}, {update.value(form)})",
+            update.earlier("tries", MOST_TRIES + 1),
+        )
+        request = update.request(self._table, {"id": f"session#{session_id}"}) | {"ReturnValues": "UPDATED_NEW"}
+        try:
+            stands = apply(self._client.update_item, request, "spend try")
+        except Refused as refused:
+            stands = refused.item
+            if stands.get("tried_by") != claim_id:  # a retried call whose first answer was lost finds itself
+                return Try.REPEATED if form in stands.get("forms", ()) else Try.EXHAUSTED
+        return Try.SPENT if stands["tries"] <= MOST_TRIES else Try.EXHAUSTED
 
     def flow(self, session_id: str, integration: str) -> Flow | None:
         item = self._get(_flow_id(session_id, integration))

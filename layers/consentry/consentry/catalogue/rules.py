@@ -20,6 +20,10 @@ _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 _INPUT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MAX_INPUT_LENGTH: Final = 16384
 _MAX_GONE_RETRIES: Final = 2
+_MAX_WORDS: Final = 200
+_MAX_PATTERN: Final = 200
+_PATTERN: Final = re.compile(r"(?:[A-Za-z0-9_:@ -]|\[[A-Za-z0-9_.:@+/= -]+\](?:\{\d{1,4}(?:,\d{1,4})?\})?)+")
+_LANGUAGE: Final = re.compile(r"[a-z]{2}")
 # Consentry writes these itself, or the connection depends on them.
 _OWN_HEADERS: Final = frozenset(
     {"authorization", "accept-encoding", "host", "content-length", "transfer-encoding", "connection", "cookie"}
@@ -32,6 +36,7 @@ def broken_rules(provider: Provider, allowed_origins: frozenset[str]) -> Iterato
     yield from _sources(provider)
     yield from _grant(provider)
     yield from _inputs(provider)
+    yield from _scope_words(provider)
     yield from _authorization_parameters(provider)
     yield from _token_parameters(provider)
     yield from _headers(provider.token.headers)
@@ -119,10 +124,39 @@ def _inputs(provider: Provider) -> Iterator[str]:
             yield f"credential_inputs.{name} is secret, so it cannot be metadata: metadata is stored in clear"
         if not 1 <= wanted.max_length <= _MAX_INPUT_LENGTH:
             yield f"credential_inputs.{name} must have a max_length from 1 to {_MAX_INPUT_LENGTH}"
+        if not _is_pattern(wanted.pattern):
+            yield (
+                f"credential_inputs.{name} has a pattern that is not one: one character class with a count, such as "
+                "[0-9]{1,20}, or several of them and plain letters in a row"
+            )
+        yield from _by_language(f"credential_inputs.{name}.labels", wanted.labels)
     if provider.grant is Grant.CLIENT_CREDENTIALS:
         yield from _client_credentials(provider, inputs)
     elif inputs:
         yield "credential_inputs are for client_credentials only: remove them"
+
+
+def _is_pattern(pattern: str) -> bool:
+    """Whether browsers and Python read it alike and in one pass: nothing nested, nothing that looks around."""
+    return not pattern or (len(pattern) <= _MAX_PATTERN and _PATTERN.fullmatch(pattern) is not None)
+
+
+def _by_language(where: str, texts: Mapping[str, str]) -> Iterator[str]:
+    for language, text in texts.items():
+        if not _LANGUAGE.fullmatch(language):
+            yield f"{where} has the language {language!r}: use a code of two lower-case letters, such as pt"
+        if not 0 < len(text) <= _MAX_WORDS or not text.isprintable():
+            yield f"{where}.{language} must be a text of 1 to {_MAX_WORDS} printable characters"
+
+
+def _scope_words(provider: Provider) -> Iterator[str]:
+    told = [each.scope for each in provider.scope_words]
+    if len(set(told)) < len(told):
+        yield "scope_words has a scope twice: keep one"
+    for each in provider.scope_words:
+        if "en" not in each.words:
+            yield f"scope_words of {each.scope} must say it in English: en = ..."
+        yield from _by_language(f"scope_words of {each.scope}", each.words)
 
 
 def _client_credentials(provider: Provider, inputs: Mapping[str, CredentialInput]) -> Iterator[str]:

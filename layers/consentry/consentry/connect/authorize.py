@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from consentry.connect.flow_secrets import seal_verifier
+from consentry.connect.opening import no_such_session, opened, verified, wanted_scopes
 from consentry.connect.tickets import Tickets, cookie_name, digest
-from consentry.errors import Conflict, Expired
-from consentry.model import Flow, FlowStatus, Integration, Secret, Session
+from consentry.errors import Conflict
+from consentry.model import Flow, FlowStatus, Grant, Integration, Secret, Session
 from consentry.oauth.authorization import authorization_url
 from consentry.oauth.pkce import Verifier, challenge_s256
 from consentry.oauth.provider import Provider
@@ -22,12 +23,6 @@ class Departure:
     location: str
     cookie: str
     binding: Secret = field(repr=False)
-
-
-def no_such_session() -> Expired:
-    """One answer for unknown, expired, used and foreign: nobody learns which."""
-    public = "This link is no longer valid. Go back to the application and start again."
-    return Expired(public, code="session_expired")
 
 
 class AlreadyReceived(Conflict):
@@ -61,19 +56,21 @@ class Authorize:
 
     def __call__(self, unverified_ticket: str, integration_id: str) -> Departure:
         """Return the departure; raise `Expired` for any ticket that opens nothing, `Conflict` once it is used up."""
-        ticket = self.tickets.verify_ticket(unverified_ticket)
-        session = self.sessions.session(ticket.session_id) if ticket else None
-        if session is None or session.expires_at <= self.clock.now() or integration_id not in session.integrations:
+        session = opened(verified(self.tickets, unverified_ticket), self.sessions, self.clock.now())
+        if integration_id not in session.integrations:
             raise no_such_session()
         integration = self.integrations.integration(integration_id)
         if integration is None:
             raise no_such_session()
-        return self._depart(session, integration, self.catalogue.provider(integration.provider))
+        provider = self.catalogue.provider(integration.provider)
+        if provider.grant is not Grant.AUTHORIZATION_CODE:
+            raise no_such_session()  # its credentials are entered elsewhere
+        return self._depart(session, integration, provider)
 
     def _depart(self, session: Session, integration: Integration, provider: Provider) -> Departure:
         state = self.tickets.state(session.id, integration.id, self.randomness.token())
         binding, verifier = Secret(self.randomness.token()), Verifier.from_random(self.randomness.token())
-        scopes = session.scopes or integration.scopes or _default_scopes(provider)
+        scopes = wanted_scopes(session, integration, provider)
         flow = Flow(
             session=session,
             integration=integration.id,
@@ -101,7 +98,3 @@ class Authorize:
             code_challenge=challenge_s256(verifier),
         )
         return Departure(location, cookie_name(flow.state_hash), binding)
-
-
-def _default_scopes(provider: Provider) -> tuple[str, ...]:
-    return provider.authorization.default_scopes if provider.authorization else ()

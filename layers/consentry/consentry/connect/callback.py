@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from consentry.connect.authorize import AlreadyReceived, already_received, ended, no_such_session
+from consentry.connect.authorize import AlreadyReceived, already_received, ended
 from consentry.connect.exchange import ExchangeCode
 from consentry.connect.flow_secrets import open_verifier, seal_code
+from consentry.connect.opening import no_such_session
 from consentry.connect.tickets import Tickets, VerifiedState, digest, same
 from consentry.errors import ConsentryError, Forbidden, InvalidRequest
 from consentry.model import Completion, Connection, Flow, FlowStatus, Secret

@@ -1,5 +1,6 @@
 """Connect with credentials that a customer entered: they must mint a token before they are stored."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -7,14 +8,24 @@ from typing import Final
 from consentry.connect.exchange import ask_for_tokens, require_time_left
 from consentry.connect.store import Arrival, StoreTokens, refuse_what_is_removed
 from consentry.errors import InvalidRequest, NotFound
-from consentry.model import Connection, ConnectionKey, Grant, Integration, Metadata, Secret
+from consentry.model import MOST_TEXT, Connection, ConnectionKey, Grant, Integration, Metadata, Secret
 from consentry.oauth.provider import CredentialInput, Provider
 from consentry.oauth.token_request import client_credentials_request
 from consentry.oauth.wire import GrantType
 from consentry.ports import Catalogue, Clock, Integrations, TokenEndpointClient
 
 _KNOWN: Final = frozenset({"inputs", "label", "description"})
-_MAX_TEXT: Final = 500
+
+
+class InvalidInput(InvalidRequest):
+    """An entry that cannot be tried. `field` is the input's name; `unlike` says that its form is not the provider's."""
+
+    default_code = "invalid_input"
+
+    def __init__(self, public: str, *, field: str, unlike: bool = False) -> None:
+        super().__init__(public)
+        self.field = field
+        self.unlike = unlike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +38,13 @@ class ConnectWithCredentials:
 
     def __call__(self, key: ConnectionKey, body: Mapping[str, object]) -> Connection:
         """Raise `InvalidRequest` naming the wrong input, or with `credential_rejected`; nothing is stored then."""
-        integration, provider = self._integration(key)
-        inputs = _inputs(provider, body)
-        texts = {name: _text(body, name) for name in ("label", "description") if name in body}
+        return self.store_checked(key, *self._integration(key), body)
+
+    def store_checked(
+        self, key: ConnectionKey, integration: Integration, provider: Provider, body: Mapping[str, object]
+    ) -> Connection:
+        """As `__call__`, for an integration that is known to take credentials."""
+        inputs, texts = checked_inputs(provider, body), checked_texts(body)
         before = self.store.connections.read(key)
         refuse_what_is_removed(before, self.clock.now())
         keys = self.store.sealing_keys(key)
@@ -68,7 +83,8 @@ class ConnectWithCredentials:
         return integration, provider
 
 
-def _inputs(provider: Provider, body: Mapping[str, object]) -> dict[str, Secret]:
+def checked_inputs(provider: Provider, body: Mapping[str, object]) -> dict[str, Secret]:
+    """Return what was entered, by name; raise `InvalidRequest` naming what is wrong."""
     given = body.get("inputs")
     if set(body) - _KNOWN or not isinstance(given, dict):
         raise InvalidRequest('the body must be {"inputs": {...}, "label": "...", "description": "..."}')
@@ -82,12 +98,14 @@ def _inputs(provider: Provider, body: Mapping[str, object]) -> dict[str, Secret]
 def _checked(wanted: CredentialInput, value: object) -> Secret:
     if (value is None or value == "") and not wanted.required:
         return Secret("")
-    if isinstance(value, str) and 0 < len(value) <= wanted.max_length and value.isprintable():
-        return Secret(value.strip())
-    raise InvalidRequest(
-        f"{wanted.name} ({wanted.label}) must be a text of 1 to {wanted.max_length} printable characters",
-        code="invalid_input",
-    )
+    text = value.strip() if isinstance(value, str) else ""
+    if not 0 < len(text) <= wanted.max_length or not text.isprintable():
+        public = f"{wanted.name} ({wanted.label}) must be a text of 1 to {wanted.max_length} printable characters"
+        raise InvalidInput(public, field=wanted.name)
+    if wanted.pattern and not re.fullmatch(wanted.pattern, text):
+        public = f"{wanted.name} ({wanted.label}) does not look as the provider writes it: {wanted.pattern}"
+        raise InvalidInput(public, field=wanted.name, unlike=True)
+    return Secret(text)
 
 
 def _metadata(provider: Provider, inputs: Mapping[str, Secret]) -> Metadata:
@@ -96,8 +114,13 @@ def _metadata(provider: Provider, inputs: Mapping[str, Secret]) -> Metadata:
     return {name: secret.reveal() for name, secret in inputs.items() if name in wanted}
 
 
+def checked_texts(body: Mapping[str, object]) -> dict[str, str]:
+    """Return label and description, those that are given; raise `InvalidRequest` for one that is too long."""
+    return {name: _text(body, name) for name in ("label", "description") if name in body}
+
+
 def _text(body: Mapping[str, object], field: str) -> str:
     value = body[field]
-    if isinstance(value, str) and len(value) <= _MAX_TEXT and value.replace("\n", "").isprintable():
+    if isinstance(value, str) and len(value) <= MOST_TEXT and value.replace("\n", "").isprintable():
         return value
-    raise InvalidRequest(f"{field} must be a text of at most {_MAX_TEXT} printable characters")
+    raise InvalidRequest(f"{field} must be a text of at most {MOST_TEXT} printable characters", code="invalid_text")

@@ -163,9 +163,13 @@ def ask_for_tokens(
         answer = client.send(request, deadline_seconds=EXCHANGE_SECONDS)
         return parse_token_answer(provider, answer, grant=grant, now=clock.now()), asked_at
     except (NotDelivered, Undetermined) as error:
-        raise ProviderTrouble(silence, code="provider_silent", detail=f"{request.host}: {error}") from None
+        trouble = ProviderTrouble(silence, code="provider_silent", detail=f"{request.host}: {error}")
+        trouble.about = provider.name
+        raise trouble from None
     except TokenRequestFailed as error:
-        raise _exchange_failed(provider, error) from None
+        failed = _exchange_failed(provider, error)
+        failed.about = provider.name
+        raise failed from None
 
 
 def _exchange_failed(provider: Provider, error: TokenRequestFailed) -> ConsentryError:

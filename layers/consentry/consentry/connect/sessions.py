@@ -14,6 +14,7 @@ SESSION_SECONDS: Final = 1800
 _MAX_INTEGRATIONS: Final = 20
 _MAX_TEXT: Final = 256
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
+_LANGUAGE: Final = re.compile(r"[a-z]{2}")
 _KNOWN: Final = frozenset({
     "user_ref", "integrations", "name", "scopes", "return_url", "completion", "allow_account_change", "language",
 })  # fmt: skip
@@ -21,10 +22,14 @@ _KNOWN: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class CreatedSession:
-    """`ticket` is the secret that opens the session; it exists in this answer and nowhere else."""
+    """`ticket` is the secret that opens the session; it exists in this answer and nowhere else.
+
+    `by_consent` are those of its integrations that have a consent page, and no form for credentials.
+    """
 
     session: Session
     ticket: str
+    by_consent: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +47,12 @@ class CreateSession:
         if unknown := sorted(set(wanted) - _KNOWN):
             _refuse(f"unknown field {unknown[0][:40]!r}; known are {', '.join(sorted(_KNOWN))}")
         ticket, session_id = self.tickets.ticket(self.randomness.token())
+        integrations = tuple(self._offered(each) for each in _texts(wanted, "integrations", required=True))
         session = Session(
             id=session_id,
             tenant=identifier(tenant, "tenant"),
             user_ref=_text(wanted, "user_ref"),
-            integrations=tuple(self._consentable(each) for each in _texts(wanted, "integrations", required=True)),
+            integrations=tuple(each for each, _ in integrations),
             expires_at=self.clock.now() + SESSION_SECONDS,
             name=identifier(wanted.get("name", DEFAULT_NAME), "name"),
             scopes=_scopes(wanted),
@@ -57,25 +63,24 @@ class CreateSession:
         )
         if session.scopes and len(session.integrations) > 1:
             _refuse("scopes belong to one provider: name one integration with them, or leave them to the integrations")
-        if session.completion is Completion.CONFIRM and not session.return_url:
-            _refuse('return_url is needed, because completion is "confirm": the person returns there with the handle')
+        by_consent = tuple(each for each, grant in integrations if grant is Grant.AUTHORIZATION_CODE)
+        _check_fits(session, by_consent)
         self.sessions.create(session)
-        return CreatedSession(session, ticket)
+        return CreatedSession(session, ticket, by_consent)
 
-    def _consentable(self, integration_id: str) -> str:
+    def _offered(self, integration_id: str) -> tuple[str, Grant]:
         integration = self.integrations.integration(identifier(integration_id, "integrations"))
         if integration is None:
             raise NotFound(
                 f"there is no integration {integration_id!r}; see GET /integrations", code="unknown_integration"
             )
-        if self.catalogue.provider(integration.provider).grant is not Grant.AUTHORIZATION_CODE:
-            _refuse(f"{integration_id!r} has no consent page: PUT the customer's credentials to its connection instead")
-        if not integration.client_id:
+        grant = self.catalogue.provider(integration.provider).grant
+        if grant is Grant.AUTHORIZATION_CODE and not integration.client_id:
             public = (
                 f"integration {integration_id!r} has no client_id: its operator adds the one that the provider gave"
             )
             raise Misconfigured(public)
-        return integration.id
+        return integration.id, grant
 
     def _return_url(self, wanted: Mapping[str, object]) -> str:
         url = wanted.get("return_url", "")
@@ -84,6 +89,14 @@ class CreateSession:
         return _refuse(
             "return_url is not registered: it must equal one of the stack's ReturnUrls, character by character"
         )
+
+
+def _check_fits(session: Session, by_consent: tuple[str, ...]) -> None:
+    """Refuse what only a consent can do where nothing is connected by consent, and a consent that could not end."""
+    if session.scopes and not by_consent:
+        _refuse("scopes are asked for by consent: leave them out where the customer enters credentials")
+    if by_consent and session.completion is Completion.CONFIRM and not session.return_url:
+        _refuse('return_url is needed, because completion is "confirm": the person returns there with the handle')
 
 
 def _refuse(message: str) -> Never:
@@ -126,10 +139,7 @@ def _yes_or_no(wanted: Mapping[str, object], field: str) -> bool:
 
 
 def _language(wanted: Mapping[str, object]) -> str:
-    value = wanted.get("language", "en")
-    letters = 2
-    return (
-        value
-        if isinstance(value, str) and len(value) == letters and value.isascii() and value.isalpha()
-        else _refuse("language must be a code of two letters, such as en")
-    )
+    value = wanted.get("language", "")
+    if value == "" or (isinstance(value, str) and _LANGUAGE.fullmatch(value)):
+        return str(value)
+    return _refuse("language must be a code of two lower-case letters, such as en; leave it out to let browsers choose")

@@ -222,6 +222,8 @@ def _refuse_other_account(arrival: Arrival, before: Connection | None) -> None:
             f"{arrival.provider.name} did not say which account this is. "
             "The connection was left as it was; start connecting again."
         )
-        raise ProviderTrouble(public, code="account_unknown")
+        unknown = ProviderTrouble(public, code="account_unknown")
+        unknown.about = arrival.provider.name
+        raise unknown
     public = "You chose another account than the one connected so far; the connection was left as it was."
     raise Conflict(public, code="account_mismatch")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from consentry.model import Secret
+from consentry.model import IDENTIFIER, Secret
 
 _RANDOM: Final = 43  # 256 bits in unpadded base64
 _MAC: Final = 22  # 128 bits
@@ -19,6 +19,7 @@ _ID: Final = 22
 _SESSION_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{{_ID}}}")
 _STATE: Final = _ID + _RANDOM + _MAC
 _TICKET: Final = _RANDOM + _MAC
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9_-]{{{_RANDOM}}}")
 COOKIE_PREFIX: Final = "__Host-cv-"
 _COOKIE_NAME: Final = re.compile(rf"{COOKIE_PREFIX}[0-9a-f]{{8}}")
 
@@ -52,6 +53,13 @@ class VerifiedTicket:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedForm:
+    """A form of ours, for one session, integration and browser; `random` tells it from every other."""
+
+    random: str
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedState:
     session_id: str
     integration: str
@@ -77,8 +85,13 @@ def is_session_id(unverified: str) -> bool:
     return _SESSION_ID.fullmatch(unverified) is not None
 
 
+def is_token(unverified: str) -> bool:
+    """Whether the text may be 256 random bits of ours."""
+    return _TOKEN.fullmatch(unverified) is not None
+
+
 class Tickets:
-    """Issue and verify tickets and states under the deployment's MAC key."""
+    """Issue and verify tickets, states and forms under the deployment's MAC key."""
 
     def __init__(self, mac_key: Secret) -> None:
         self._key = mac_key.reveal().encode()
@@ -102,6 +115,18 @@ class Tickets:
         if len(unverified) != _STATE or not same(mac, self._mac("state", integration, body)):
             return None
         return VerifiedState(body[:_ID], integration, digest(unverified))
+
+    def form(self, session_id: str, integration: str, binding: str, random: str) -> str:
+        return random + self._mac("form", session_id, integration, binding, random)
+
+    def verify_form(self, unverified: str, session_id: str, integration: str, binding: str) -> VerifiedForm | None:
+        """Return the form if its MAC is of this session, integration and browser binding."""
+        random, mac = unverified[:_RANDOM], unverified[_RANDOM:]
+        if not IDENTIFIER.fullmatch(integration) or not is_token(binding):
+            return None  # neither holds the sign that parts the MAC's parts
+        if len(unverified) != _TICKET or not same(mac, self._mac("form", session_id, integration, binding, random)):
+            return None
+        return VerifiedForm(random)
 
     def _mac(self, *parts: str) -> str:
         return _text(hmac.digest(self._key, _bytes("|".join(parts)), "sha256"))[:_MAC]

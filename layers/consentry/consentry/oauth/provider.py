@@ -113,7 +113,10 @@ class RefreshBehaviour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialInput:
-    """One thing a customer types in to connect by client credentials."""
+    """One thing a customer types in to connect by client credentials.
+
+    `pattern` is a regular expression of the whole of it, `labels` what it is called in languages other than English.
+    """
 
     name: str
     label: str
@@ -121,6 +124,16 @@ class CredentialInput:
     required: bool = True
     max_length: int = 4096
     metadata: bool = False
+    pattern: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeWords:
+    """What a scope allows, said to the person who is to allow it, by language."""
+
+    scope: str
+    words: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +164,7 @@ class Provider:
     authorization: AuthorizationEndpoint | None = None
     credential_inputs: tuple[CredentialInput, ...] = ()
     credential_lifetime_days: int | None = None
+    scope_words: tuple[ScopeWords, ...] = ()
     introspection: Introspection | None = None
     revocation_url: str = ""
     revocation: Revocation = Revocation.UNKNOWN

@@ -1,1 +1,1 @@
-"""Hosted pages: files, rendered with escaping."""
+"""Hosted pages: texts in files, HTML from functions that escape."""

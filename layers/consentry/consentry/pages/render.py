@@ -1,11 +1,13 @@
-"""Fill the one page that people see; every value is escaped, and provider text never gets here."""
+"""The page that a consent ends on, and every page of trouble."""
 
 from dataclasses import dataclass
-from functools import cache
-from html import escape
-from pathlib import Path
-from string import Template
 from typing import Literal
+
+from consentry.errors import ConsentryError
+from consentry.model import MOST_TEXT
+from consentry.pages.frame import Manner, document, plain, reference
+from consentry.pages.markup import tag
+from consentry.pages.words import Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,27 +20,22 @@ class Page:
     reference: str = ""
 
 
-def render(page: Page) -> str:
-    reference = f'<p class="reference">Reference: <code>{escape(page.reference)}</code></p>' if page.reference else ""
-    return _template().substitute(
-        title=escape(page.title),
-        text=escape(page.text),
-        tone=page.tone,
-        mark="\N{CHECK MARK}" if page.tone == "good" else "!",
-        style=stylesheet(),
-        reference=reference,
+def render(page: Page, manner: Manner | None = None) -> str:
+    """Return the document; whatever the page says is escaped."""
+    manner = manner or plain()
+    mark = "\N{CHECK MARK}" if page.tone == "good" else "!"
+    main = tag(
+        "main",
+        tag("div", mark, class_="mark", aria_hidden="true"),
+        tag("h1", page.title),
+        tag("p", page.text),
+        reference(manner.words, page.reference),
+        class_=f"result {page.tone}",
     )
+    return document(manner, page.title, main)
 
 
-@cache
-def stylesheet() -> str:
-    return _read("style.css")
-
-
-@cache
-def _template() -> Template:
-    return Template(_read("result.html"))
-
-
-def _read(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def error_text(say: Words, error: ConsentryError) -> str:
+    """Return what a page says of an error: ours, by its code, and never what somebody else wrote."""
+    about = error.about or say("provider")
+    return say.one_of(f"error.{error.code}", "error.other", about=about, most=MOST_TEXT)

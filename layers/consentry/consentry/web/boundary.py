@@ -1,10 +1,13 @@
 """The outermost edge of every function behind the API: the only broad `except`, and one log line for each request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from consentry import log
 from consentry.errors import ConsentryError, OperatorMustAct
+from consentry.pages.frame import Manner
+from consentry.pages.look import Look
+from consentry.pages.words import words_for
 from consentry.web.request import Request
 from consentry.web.response import Response, answer, error_page, problem
 
@@ -46,18 +49,30 @@ def place(error: BaseException) -> str:
     return f"{trace.tb_frame.f_globals.get('__name__', '')}:{trace.tb_lineno}" if trace else ""
 
 
-def for_people(event: Mapping[str, Any], route: Route) -> Response:
-    """Answer a browser: GET alone, so that scanners and prefetchers use nothing up."""
-    return respond(event, lambda request: _get_only(request, route), error_page)
+def for_people(event: Mapping[str, Any], route: Route, look: Look | None = None, *, forms: bool = False) -> Response:
+    """Answer a browser: GET alone (and POST where there are forms), so that scanners and prefetchers use nothing up."""
+    accepted = _accepted_language(event)
+
+    def explain(error: ConsentryError, correlation_id: str) -> Response:
+        return error_page(error, correlation_id, Manner(look or Look(), words_for(error.language, accepted)))
+
+    methods = ("GET", "POST") if forms else ("GET",)
+    return respond(event, lambda request: _only(methods, request, route), explain)
 
 
 def for_programs(event: Mapping[str, Any], route: Route) -> Response:
     return respond(event, route, problem)
 
 
-def _get_only(request: Request, route: Route) -> Response:
-    if request.method != "GET":
-        return answer(405, headers={"Allow": "GET"})
+def _accepted_language(event: Mapping[str, Any]) -> str:
+    """Return what the browser asked for; the event may be of any shape, and an error about that is explained too."""
+    headers = event.get("headers")
+    return str(headers.get("accept-language", "")) if isinstance(headers, Mapping) else ""
+
+
+def _only(methods: Sequence[str], request: Request, route: Route) -> Response:
+    if request.method not in methods:
+        return answer(405, headers={"Allow": ", ".join(methods)})
     if "prefetch" in request.headers.get("sec-purpose", "") or request.headers.get("purpose", "") == "prefetch":
         return answer(204)
     return route(request)

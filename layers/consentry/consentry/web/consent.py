@@ -1,7 +1,7 @@
 """The two public routes: off to the provider, and back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
 
@@ -10,8 +10,12 @@ from consentry.connect.authorize import FLOW_SECONDS, Authorize
 from consentry.connect.callback import Arrived, ReceiveCallback
 from consentry.connect.tickets import is_cookie_name
 from consentry.errors import Conflict, OperatorMustAct
-from consentry.model import Completion, Connection, Flow, Status
+from consentry.model import Completion, Flow, Status
+from consentry.oauth.callback import REFUSED
+from consentry.pages.frame import Manner
+from consentry.pages.look import Look
 from consentry.pages.render import Page
+from consentry.web.manner import in_language_of, manner_of
 from consentry.web.request import Request
 from consentry.web.response import Response, binding_cookie, json_answer, page, redirect
 
@@ -41,6 +45,7 @@ class CallbackRoute:
 
     receive: Callable[[], ReceiveCallback]
     return_urls: frozenset[str]
+    look: Look = field(default_factory=Look)
 
     def __call__(self, request: Request) -> Response:
         arrived = self.receive()(request.path("integration"), request.raw_query, request.cookies)
@@ -49,7 +54,9 @@ class CallbackRoute:
         ended = () if arrived.handle or arrived.failure else (binding_cookie(arrived.cookie, "", 0),)
         if arrived.flow.session.return_url in self.return_urls:
             return redirect(303, _return_url(arrived.flow, _result(arrived)), cookies=ended)
-        return _shown(arrived, request.correlation_id, ended)
+        session = arrived.flow.session
+        with in_language_of(session):
+            return _shown(arrived, request.correlation_id, ended, manner_of(self.look, session, request))
 
 
 def _tell(arrived: Arrived, correlation_id: str) -> None:
@@ -77,7 +84,7 @@ def _outcome(arrived: Arrived) -> str:
     return "parked" if arrived.handle else "connected"
 
 
-def _shown(arrived: Arrived, correlation_id: str, cookies: tuple[str, ...]) -> Response:
+def _shown(arrived: Arrived, correlation_id: str, cookies: tuple[str, ...], manner: Manner) -> Response:
     """A page of ours: there is no return URL, or it is not registered any more, so that nothing may be sent there."""
     if arrived.failure:
         raise arrived.failure
@@ -87,12 +94,15 @@ def _shown(arrived: Arrived, correlation_id: str, cookies: tuple[str, ...]) -> R
             "Tell the application's support."
         )
         raise Conflict(public, code="return_url_unregistered")
+    say = manner.words
     if arrived.denied:
-        shown = Page(
-            title="Not connected", text=_DENIED.get(arrived.denied, _REFUSED), tone="trouble", reference=correlation_id
-        )
-        return page(200, shown, cookies=cookies)
-    return page(200, _connected(arrived.connection), cookies=cookies)
+        text = say.one_of(f"denied.{arrived.denied}", f"denied.{REFUSED}")
+        shown = Page(title=say("denied.title"), text=text, tone="trouble", reference=correlation_id)
+        return page(200, shown, manner, cookies=cookies)
+    almost = arrived.connection is not None and arrived.connection.status is Status.SCOPE_INSUFFICIENT
+    key = "almost" if almost else "connected"
+    shown = Page(title=say(f"{key}.title"), text=say(f"{key}.text"), tone="trouble" if almost else "good")
+    return page(200, shown, manner, cookies=cookies)
 
 
 def _result(arrived: Arrived) -> dict[str, str]:
@@ -107,23 +117,3 @@ def _return_url(flow: Flow, result: dict[str, str]) -> str:
     url = flow.session.return_url
     query = urlencode({"session": flow.session.id, "integration": flow.integration, **result})
     return f"{url}{'&' if '?' in url else '?'}{query}"
-
-
-_NOTHING_STORED: Final = "Nothing was stored. Go back to the application to try again."
-_REFUSED: Final = f"The provider did not allow the connection. {_NOTHING_STORED}"
-_TROUBLED: Final = f"The provider has trouble at the moment. {_NOTHING_STORED}"
-_DENIED: Final = {
-    "access_denied": f"You chose not to allow the connection. {_NOTHING_STORED}",
-    "temporarily_unavailable": _TROUBLED,
-    "server_error": _TROUBLED,
-    "invalid_scope": "The provider does not know a permission that was asked for. Tell the application's support.",
-}
-
-
-def _connected(connection: Connection | None) -> Page:
-    if connection is not None and connection.status is Status.SCOPE_INSUFFICIENT:
-        text = "You are connected, but a permission that is needed was not given. Go back and connect again."
-        return Page(title="Almost connected", text=text, tone="trouble")
-    return Page(
-        title="Connected", text="The connection works. You can close this window and go back to the application."
-    )

@@ -76,13 +76,13 @@ class ManageRoutes:
         created = self.use.create_session(_tenant(request), request.json_object())
         session, base = created.session, self.use.base_url
         query = urlencode({"session": created.ticket})
-        urls = {each: f"{base}/authorize/{each}?{query}" for each in session.integrations}
+        urls = {each: f"{base}/authorize/{each}?{query}" for each in created.by_consent}
         _tell(
             "session created", request, tenant=session.tenant, session=session.id, completion=session.completion.value
         )
         value = {
             "session": session.id,
-            "connect_url": urls[session.integrations[0]],
+            "connect_url": f"{base}/connect?{query}",
             "authorize_urls": urls,
             "expires_at": session.expires_at,
         }

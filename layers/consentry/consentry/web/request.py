@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl
 from consentry.errors import InvalidRequest
 
 _MAX_BODY: Final = 64 * 1024
+_MAX_FIELDS: Final = 50
+FORM: Final = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,21 @@ class Request:
         if isinstance(value, dict):
             return value
         raise InvalidRequest("the body must be one JSON object", code="invalid_json")
+
+    def form(self) -> Mapping[str, str]:
+        """Return a form's fields, line ends as one character; raise `InvalidRequest` for anything else."""
+        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+            raise InvalidRequest("the body must be a form", code="invalid_form")
+        if len(self.raw_body) > _MAX_BODY:
+            raise InvalidRequest(f"the body is larger than {_MAX_BODY} bytes", code="body_too_large")
+        try:
+            text = self.raw_body.decode("ascii")
+            fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+        except ValueError:  # too many, or not UTF-8 behind the percent signs
+            raise InvalidRequest("the body is not a readable form", code="invalid_form") from None
+        if len(dict(fields)) < len(fields):
+            raise InvalidRequest("a field stands twice in the form", code="invalid_form")
+        return {name: value.replace("\r\n", "\n") for name, value in fields}
 
 
 def _cookie(text: str) -> tuple[str, str]:

@@ -1,15 +1,15 @@
 """Every answer, built in one place, with the headers that each of them carries."""
 
-import base64
-import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
 from consentry.errors import BeingRemoved, ConsentryError, TryLater
-from consentry.pages.render import Page, render, stylesheet
+from consentry.pages.frame import Manner, plain
+from consentry.pages.look import Look, style_hash
+from consentry.pages.render import Page, error_text, render
 
 type Response = dict[str, Any]
 
@@ -22,7 +22,9 @@ _HEADERS: Final = {
     # A stricter policy would cut a popup off from the page that opened it.
     "Cross-Origin-Opener-Policy": "unsafe-none",
 }
-_NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_POLICY: Final = "default-src 'none'; base-uri 'none'; form-action {form_action}; frame-ancestors 'none'"
+_NOWHERE: Final = "'none'"
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 def answer(
@@ -30,7 +32,7 @@ def answer(
 ) -> Response:
     response: Response = {
         "statusCode": status,
-        "headers": {**_HEADERS, "Content-Security-Policy": _NOTHING, **(headers or {})},
+        "headers": {**_HEADERS, "Content-Security-Policy": _POLICY.format(form_action=_NOWHERE), **(headers or {})},
         "body": body,
     }
     return response | ({"cookies": list(cookies)} if cookies else {})
@@ -54,20 +56,46 @@ def problem(error: ConsentryError, correlation_id: str) -> Response:
     return answer(error.status, body=json.dumps(detail), headers=headers)
 
 
-def page(
-    status: int, shown: Page, *, cookies: Sequence[str] = (), headers: Mapping[str, str] | None = None
+def html(
+    status: int,
+    document: str,
+    look: Look,
+    *,
+    cookies: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+    form_action: str = _NOWHERE,
 ) -> Response:
-    """Answer a person. The policy allows the page's own style sheet, by its hash, and nothing else."""
+    """Answer a person. The policy allows the page's own style sheet, by its hash, and forms where they may go."""
     content = {
         "Content-Type": "text/html; charset=utf-8",
-        "Content-Security-Policy": f"{_NOTHING}; style-src '{_style_hash()}'",
+        "Content-Security-Policy": f"{_POLICY.format(form_action=form_action)}; style-src '{style_hash(look)}'",
     }
-    return answer(status, body=render(shown), headers={**content, **(headers or {})}, cookies=cookies)
+    return answer(status, body=document, headers={**content, **(headers or {})}, cookies=cookies)
 
 
-def error_page(error: ConsentryError, correlation_id: str, *, cookies: Sequence[str] = ()) -> Response:
-    shown = Page(title="This did not work", text=error.public, tone="trouble", reference=correlation_id)
-    return page(error.status, shown, cookies=cookies, headers=_retry_after(error))
+def page(
+    status: int,
+    shown: Page,
+    manner: Manner | None = None,
+    *,
+    cookies: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    manner = manner or plain()
+    return html(status, render(shown, manner), manner.look, cookies=cookies, headers=headers)
+
+
+def error_page(error: ConsentryError, correlation_id: str, manner: Manner | None = None) -> Response:
+    """Say what happened by the error's code, in the language of the person."""
+    say = (manner or plain()).words
+    shown = Page(title=say("error.title"), text=error_text(say, error), tone="trouble", reference=correlation_id)
+    return page(error.status, shown, manner, headers=_retry_after(error))
+
+
+def origin_of(url: str) -> str:
+    """Return scheme and host of a registered address, as a policy names them; empty for anything else."""
+    found = _ORIGIN.match(url)
+    return found.group() if found else ""
 
 
 def redirect(status: int, location: str, *, cookies: Sequence[str] = ()) -> Response:
@@ -83,8 +111,3 @@ def binding_cookie(name: str, value: str, max_age_seconds: int) -> str:
 
 def _retry_after(error: ConsentryError) -> dict[str, str]:
     return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TryLater | BeingRemoved) else {}
-
-
-@cache
-def _style_hash() -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(stylesheet().encode()).digest()).decode()

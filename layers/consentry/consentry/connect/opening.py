@@ -1,0 +1,35 @@
+"""What a ticket opens: a session that is neither unknown nor over nor used up, and what may be asked for in it."""
+
+from consentry.connect.tickets import Tickets, VerifiedTicket
+from consentry.errors import Expired
+from consentry.model import Integration, Session
+from consentry.oauth.provider import Provider
+from consentry.ports import Sessions
+
+
+def no_such_session() -> Expired:
+    """One answer for unknown, expired, used and foreign: nobody learns which."""
+    public = "This link is no longer valid. Go back to the application and start again."
+    return Expired(public, code="session_expired")
+
+
+def verified(tickets: Tickets, unverified_ticket: str) -> VerifiedTicket:
+    """Check the ticket's MAC, which needs no call; raise `Expired` for what is none of ours."""
+    ticket = tickets.verify_ticket(unverified_ticket)
+    if ticket is None:
+        raise no_such_session()
+    return ticket
+
+
+def opened(ticket: VerifiedTicket, sessions: Sessions, now: int) -> Session:
+    """Raise `Expired` unless the ticket's session is there and has not ended."""
+    session = sessions.session(ticket.session_id)
+    if session is None or session.expires_at <= now:
+        raise no_such_session()
+    return session
+
+
+def wanted_scopes(session: Session, integration: Integration, provider: Provider) -> tuple[str, ...]:
+    """Return what a consent asks for: the session's scopes, else the integration's, else the provider's default."""
+    default = provider.authorization.default_scopes if provider.authorization else ()
+    return session.scopes or integration.scopes or default
