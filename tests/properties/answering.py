@@ -81,7 +81,7 @@ _CONSENTS: Final = {"crm": CRM, "desk": DESK}
 exchanges = st.builds(
     Exchange,
     kind=st.sampled_from(tuple(_CONSENTS)),
-    answer=answers.steps,
+    answer=answers.mostly(answers.steps, answers.refusals),
     whose=answers.steps,
     again=st.booleans(),
     other_account=st.booleans(),

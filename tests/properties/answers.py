@@ -248,3 +248,9 @@ def mostly[T](draw: st.DrawFn, often: st.SearchStrategy[T], seldom: st.SearchStr
 
 
 steps: st.SearchStrategy[Step] = mostly(http_answers, st.one_of(good_answers, broken))
+# A code that is no longer good, as providers say it when nothing else is odd.
+refusals: st.SearchStrategy[Step] = st.builds(
+    HttpAnswer, status=st.just(400), headers=st.just({}), body=st.sampled_from(("invalid_grant", "BAD_AUTH_CODE")).map(
+        lambda code: dumped({"error": code, "status": code})
+    ),
+)  # fmt: skip
