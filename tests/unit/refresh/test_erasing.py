@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consentry.aws.dynamodb import from_item, to_item
-from consentry.model import ConnectionKey, Field, Removal, Secret, Status
+from consentry.model import Connection, ConnectionKey, Field, Removal, Secret, Status
 from consentry.oauth.provider import RefreshBehaviour, Revocation
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import Commit, NotDelivered, StorageUnavailable, Undetermined
@@ -248,6 +248,30 @@ def test_an_index_that_still_names_what_is_gone_hinders_nothing(deployment: Depl
     vaulted.provider.then(DONE)
     assert vaulted.refresh() == ERASED
     assert other.key == OTHER
+
+
+def test_an_account_with_more_connections_than_there_is_time_for_does_not_outlast_its_day(
+    deployment: Deployment, log_lines: Log
+) -> None:
+    others = [ConnectionKey("globex", "crm", f"n{each}") for each in range(40)]
+    vaulted, *_ = [connected(deployment, key, Revocation.GRANT) for key in (KEY, *others)]
+    for each in others:
+        deployment.removals.mark(each, now=deployment.clock.now(), removal=Removal.REVOKE)
+    disconnect(vaulted)
+    read, looked_at = deployment.connections.read, list[ConnectionKey]()
+
+    def slowly(key: ConnectionKey) -> Connection | None:
+        deployment.clock.remaining -= 1
+        looked_at.append(key)
+        return read(key)
+
+    deployment.connections.read = slowly  # type: ignore[method-assign]  # as slow as thousands of them
+    assert vaulted.refresh() == Refreshed(Outcome.WAITING, 1)
+    assert len(looked_at) < 30
+    deployment.clock.advance(GIVE_UP_SECONDS)
+    assert vaulted.refresh() == UNREVOKED
+    assert log_lines.named("connection erased")[0]["detail"] == "given_up:no_time_left"
+    assert vaulted.provider.requests == []
 
 
 def test_a_grant_of_nobody_knows_whom_is_not_revoked_with_all_the_others(vaulted: Vaulted, log_lines: Log) -> None:
@@ -579,12 +603,35 @@ def test_a_rotation_that_was_never_answered_is_reported_although_the_old_token_w
 
 def test_a_grant_that_was_refused_is_in_no_doubt(vaulted: Vaulted) -> None:
     vaulted.fall_due()
+    vaulted.provider.then(answer(400, {"error": "invalid_grant"}), DONE)
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    vaulted.clock.advance(LEASE + 1)
+    disconnect(vaulted)
+    assert vaulted.refresh() == ERASED
+
+
+def test_a_refused_grant_whose_successor_may_have_been_lost_is_reported(vaulted: Vaulted, log_lines: Log) -> None:
+    vaulted.fall_due()
     vaulted.provider.then(Undetermined("deadline"), answer(400, {"error": "invalid_grant"}), DONE)
     vaulted.refresh()
     vaulted.clock.time = row(vaulted)["due_at"]
     assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    assert row(vaulted)["status_cause"] == "ambiguous_rotation"
     disconnect(vaulted)
+    assert vaulted.refresh() == UNREVOKED
+    assert log_lines.named("connection erased")[0]["detail"] == "in_doubt"
+
+
+def test_a_refused_grant_whose_successor_waits_in_escrow_is_not_erased_before_it_came(vaulted: Vaulted) -> None:
+    escrowed(vaulted)
+    put(vaulted, status="reauth_required", status_cause="ambiguous_rotation")
+    disconnect(vaulted)
+    assert vaulted.refresh() == Refreshed(Outcome.WAITING, 1)
+    restored(vaulted)
+    vaulted.clock.time = row(vaulted)["due_at"]
+    vaulted.provider.then(DONE)
     assert vaulted.refresh() == ERASED
+    assert vaulted.provider.forms[0]["token"] == "CNRY-refresh-second"
 
 
 # A connection made anew with the same name

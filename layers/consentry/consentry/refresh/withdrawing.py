@@ -11,7 +11,7 @@ from typing import Final
 
 from consentry import log
 from consentry.errors import ConsentryError, UnreadableRecord
-from consentry.model import Connection, ConnectionKey, Field, Grant, Removal, Secret, Status
+from consentry.model import Cause, Connection, ConnectionKey, Field, Grant, Removal, Secret, Status
 from consentry.oauth.provider import Provider, Revocation, Rotation
 from consentry.oauth.revocation import (
     RevocationResult,
@@ -140,6 +140,7 @@ class WithdrawGrant:
         if not record.account:
             raise Unrevocable("account_unknown")
         for key in self.erasures.of_account(client_account(provider, record.client_id, record.account)):
+            self._require_time()
             if key != record.key and self._is_live(key):
                 raise Unrevocable("account_shared")
 
@@ -220,9 +221,12 @@ class WithdrawGrant:
         record = replace(opened.record, grant=grant, commit_id=commit_id)
         return replace(opened, record=record, refresh_token=tokens.refresh_token)
 
-    def _send(self, request: TokenRequest) -> HttpAnswer:
+    def _require_time(self) -> None:
         if self.clock.remaining_seconds() < _ROOM:
             raise NotYet(Outcome.WAITING, "no_time_left")
+
+    def _send(self, request: TokenRequest) -> HttpAnswer:
+        self._require_time()
         try:
             return self.provider_client.send(request, deadline_seconds=_CALL)
         except NotDelivered as error:
@@ -232,6 +236,10 @@ class WithdrawGrant:
 
 
 def _in_doubt(record: Connection, provider: Provider) -> bool:
-    """Whether a refresh may have brought a grant that is not in the record. A flagged one has been refused since."""
+    """Whether a refresh may have brought a grant that is not in the record.
+
+    A flagged one has been refused since, in answer to the only request there was; but for an ambiguous rotation, where
+    the refused one may have been rotated before, and its successor lives.
+    """
     rotates = provider.refresh.rotation is Rotation.ROTATES
-    return record.in_doubt and rotates and not record.status_cause
+    return record.in_doubt and rotates and record.status_cause in {"", Cause.AMBIGUOUS_ROTATION}
