@@ -656,6 +656,19 @@ def test_tokens_from_before_an_erasure_never_land_in_what_was_made_anew(vaulted:
     assert log_lines.named("restored from escrow")[0]["outcome"] == "superseded"
 
 
+def test_what_comes_out_of_escrow_after_the_erasure_is_a_matter_for_an_operator(
+    vaulted: Vaulted, log_lines: Log
+) -> None:
+    escrowed(vaulted)
+    disconnect(vaulted)
+    vaulted.clock.advance(GIVE_UP_SECONDS)
+    vaulted.provider.then(DONE)
+    vaulted.refresh()
+    restored(vaulted)
+    (line,) = log_lines.named("restored from escrow")
+    assert (line["outcome"], line["level"]) == ("gone", "ERROR")
+
+
 def test_a_message_from_before_consents_were_written_is_still_taken(vaulted: Vaulted) -> None:
     escrowed(vaulted)
     (message,) = vaulted.escrow.messages
@@ -758,9 +771,12 @@ def test_a_last_refresh_that_rotated_is_kept_although_the_uninstalling_fails(ins
     assert installed.provider.forms[2]["refresh_token"] == "CNRY-refresh-second"
 
 
-def test_a_grant_that_has_ended_leaves_nothing_to_uninstall_with(installed: Vaulted) -> None:
+def test_a_grant_that_has_ended_leaves_nothing_to_uninstall_with_and_that_is_said(
+    installed: Vaulted, log_lines: Log
+) -> None:
     installed.provider.then(answer(400, {"error": "invalid_grant"}), DONE)
     assert installed.refresh() == ERASED
+    assert log_lines.named("application not uninstalled")[0]["error"] == "invalid_grant"
     assert sent(installed) == [REFRESHED, REVOKED]
 
 

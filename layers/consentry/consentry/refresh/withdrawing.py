@@ -196,7 +196,9 @@ class WithdrawGrant:
             tokens = parse_token_answer(provider, answer, grant=GrantType.REFRESH, now=self.clock.now())
         except TokenRequestFailed as failed:
             if failed.kind is FailureClass.GONE:
-                return opened, False  # whoever ended it was faster: nothing is left to uninstall with
+                # Whoever ended it was faster: nothing is left to uninstall with.
+                _tell_installed(opened, failed.error)
+                return opened, False
             outcome = Outcome.OPERATOR if failed.kind is FailureClass.OPERATOR else Outcome.RETRY_LATER
             raise NotYet(outcome, failed.error, failed.retry_after_seconds) from None
         opened = self._kept(opened, tokens, key)
@@ -205,7 +207,7 @@ class WithdrawGrant:
         if result.result is RevocationResult.LATER:
             raise NotYet(Outcome.RETRY_LATER, result.error, result.retry_after_seconds)
         if result.result is not RevocationResult.ENDED:
-            log.record("application not uninstalled", {**told(opened.record), "error": result.error}, level="error")
+            _tell_installed(opened, result.error)
         return opened, result.result is RevocationResult.ENDED
 
     def _kept(self, opened: Opened, tokens: TokenGrant, key: SealingKey) -> Opened:
@@ -233,6 +235,10 @@ class WithdrawGrant:
             raise NotYet(Outcome.RETRY_LATER, f"not_delivered_{error}") from None
         except Undetermined as error:
             raise NotYet(Outcome.RETRY_LATER, str(error)) from None
+
+
+def _tell_installed(opened: Opened, error: str) -> None:
+    log.record("application not uninstalled", {**told(opened.record), "error": error}, level="error")
 
 
 def _in_doubt(record: Connection, provider: Provider) -> bool:
