@@ -109,8 +109,17 @@ def test_a_mark_takes_the_token_and_makes_it_due_at_once(store: Store) -> None:
 def test_a_second_mark_changes_nothing(store: Store) -> None:
     store.mark()
     before = store.item()
-    assert store.removals.mark(KEY, now=NOW + 9, removal=Removal.UNINSTALL) is Marked.DELETING
+    assert store.removals.mark(KEY, now=NOW + 9, removal=Removal.REVOKE) is Marked.DELETING
     assert store.item() == before
+
+
+def test_a_second_mark_may_ask_for_uninstalling_and_never_takes_that_back(store: Store) -> None:
+    store.mark()
+    before = store.item()
+    assert store.removals.mark(KEY, now=NOW + 9, removal=Removal.UNINSTALL) is Marked.DELETING
+    assert store.item() == before | to_item({"removal": "uninstall"})
+    assert store.mark() is Marked.DELETING
+    assert store.record.removal == "uninstall"
 
 
 def test_a_mark_makes_no_record(store: Store) -> None:
