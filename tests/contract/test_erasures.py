@@ -202,6 +202,12 @@ def test_a_record_that_names_no_consent_is_claimed_only_while_it_names_none(stor
     assert store.erasures.claim(read, CLAIM) is not None
 
 
+def test_a_delay_may_begin_a_doubt(store: Store) -> None:
+    store.mark()
+    store.erasures.delay(store.claimed(), "eraser", error="revocation:x", due_at=NOW + 30, doubt_began_at=NOW + 1)
+    assert (store.record.pend_gen, store.record.pend_at, store.record.in_doubt) == (1, NOW + 1, True)
+
+
 def test_what_is_put_off_is_free_again_and_due_later(store: Store) -> None:
     store.mark()
     store.erasures.delay(store.claimed(), "eraser", error="revocation:http_503", due_at=NOW + 30)

@@ -790,6 +790,26 @@ def test_a_last_refresh_that_fails_is_tried_again(installed: Vaulted, step: Http
     assert sent(installed) == [REFRESHED]
 
 
+@pytest.mark.parametrize("lost", [Undetermined("deadline"), answer(200, b"<html>")])
+def test_a_last_refresh_whose_answer_was_lost_is_reported_although_the_old_token_has_ended(
+    installed: Vaulted, lost: HttpAnswer | Undetermined, log_lines: Log
+) -> None:
+    installed.provider.then(lost)
+    assert installed.refresh() == LATER
+    installed.clock.time = row(installed)["due_at"]
+    installed.provider.then(answer(400, {"error": "invalid_grant"}), DONE)
+    assert installed.refresh() == UNREVOKED
+    assert log_lines.named("connection erased")[0]["detail"] == "in_doubt"
+
+
+def test_a_last_refresh_whose_answer_was_lost_leaves_no_doubt_once_the_application_is_out(installed: Vaulted) -> None:
+    installed.provider.then(Undetermined("deadline"))
+    installed.refresh()
+    installed.clock.time = row(installed)["due_at"]
+    installed.provider.then(SECOND, answer(204, b""), DONE)
+    assert installed.refresh() == ERASED
+
+
 def test_an_uninstallation_that_is_refused_for_good_is_said_and_the_grant_revoked(
     installed: Vaulted, log_lines: Log
 ) -> None:

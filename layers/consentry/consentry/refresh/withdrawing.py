@@ -55,13 +55,19 @@ class Unrevocable(Exception):
 
 
 class NotYet(Exception):
-    """What stands in the way may be gone later. `error` is a short code, safe to log and store."""
+    """What stands in the way may be gone later. `error` is a short code, safe to log and store.
 
-    def __init__(self, outcome: Outcome, error: str, retry_after_seconds: int | None = None) -> None:
+    `lost` says that the answer to a last refresh never came: whatever it rotated is nobody's to revoke.
+    """
+
+    def __init__(
+        self, outcome: Outcome, error: str, retry_after_seconds: int | None = None, *, lost: bool = False
+    ) -> None:
         super().__init__(error)
         self.outcome = outcome
         self.error = error
         self.retry_after_seconds = retry_after_seconds
+        self.lost = lost
 
 
 @contextmanager
@@ -192,7 +198,7 @@ class WithdrawGrant:
             key = self.envelopes.sealing_key(opened.record.key.encryption_context(Field.GRANT))
             request = refresh_request(provider, opened.client, opened.refresh_token)
         try:
-            answer = self._send(request)
+            answer = self._send(request, is_refresh=True)
             tokens = parse_token_answer(provider, answer, grant=GrantType.REFRESH, now=self.clock.now())
         except TokenRequestFailed as failed:
             if failed.kind is FailureClass.GONE:
@@ -200,7 +206,8 @@ class WithdrawGrant:
                 _tell_installed(opened, failed.error)
                 return opened, False
             outcome = Outcome.OPERATOR if failed.kind is FailureClass.OPERATOR else Outcome.RETRY_LATER
-            raise NotYet(outcome, failed.error, failed.retry_after_seconds) from None
+            lost = failed.kind is FailureClass.IN_DOUBT
+            raise NotYet(outcome, failed.error, failed.retry_after_seconds, lost=lost) from None
         opened = self._kept(opened, tokens, key)
         request = uninstall_request(provider, tokens.access_token)
         result = parse_revocation_answer(provider, self._send(request), now=self.clock.now())
@@ -227,14 +234,14 @@ class WithdrawGrant:
         if self.clock.remaining_seconds() < _ROOM:
             raise NotYet(Outcome.WAITING, "no_time_left")
 
-    def _send(self, request: TokenRequest) -> HttpAnswer:
+    def _send(self, request: TokenRequest, *, is_refresh: bool = False) -> HttpAnswer:
         self._require_time()
         try:
             return self.provider_client.send(request, deadline_seconds=_CALL)
         except NotDelivered as error:
             raise NotYet(Outcome.RETRY_LATER, f"not_delivered_{error}") from None
         except Undetermined as error:
-            raise NotYet(Outcome.RETRY_LATER, str(error)) from None
+            raise NotYet(Outcome.RETRY_LATER, str(error), lost=is_refresh) from None
 
 
 def _tell_installed(opened: Opened, error: str) -> None:
