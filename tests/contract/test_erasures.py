@@ -109,8 +109,17 @@ def test_a_mark_takes_the_token_and_makes_it_due_at_once(store: Store) -> None:
 def test_a_second_mark_changes_nothing(store: Store) -> None:
     store.mark()
     before = store.item()
-    assert store.removals.mark(KEY, now=NOW + 9, removal=Removal.UNINSTALL) is Marked.DELETING
+    assert store.removals.mark(KEY, now=NOW + 9, removal=Removal.REVOKE) is Marked.DELETING
     assert store.item() == before
+
+
+def test_a_second_mark_may_ask_for_uninstalling_and_never_takes_that_back(store: Store) -> None:
+    store.mark()
+    before = store.item()
+    assert store.removals.mark(KEY, now=NOW + 9, removal=Removal.UNINSTALL) is Marked.DELETING
+    assert store.item() == before | to_item({"removal": "uninstall"})
+    assert store.mark() is Marked.DELETING
+    assert store.record.removal == "uninstall"
 
 
 def test_a_mark_makes_no_record(store: Store) -> None:
@@ -191,6 +200,12 @@ def test_a_record_that_names_no_consent_is_claimed_only_while_it_names_none(stor
     assert store.erasures.claim(read, CLAIM) is None
     store.client.put_item(TableName=store.table, Item=item)
     assert store.erasures.claim(read, CLAIM) is not None
+
+
+def test_a_delay_may_begin_a_doubt(store: Store) -> None:
+    store.mark()
+    store.erasures.delay(store.claimed(), "eraser", error="revocation:x", due_at=NOW + 30, doubt_began_at=NOW + 1)
+    assert (store.record.pend_gen, store.record.pend_at, store.record.in_doubt) == (1, NOW + 1, True)
 
 
 def test_what_is_put_off_is_free_again_and_due_later(store: Store) -> None:

@@ -16,6 +16,7 @@ from consentry.aws.rows import connection_from
 from consentry.connect.store import Arrival
 from consentry.errors import Misconfigured
 from consentry.maintain.operate import Maintain, answered
+from consentry.maintain.ports import Doubt
 from consentry.maintain.reconcile import doubt_about
 from consentry.maintain.retry import SPREAD_SECONDS, spread_seconds
 from consentry.maintain.walk import AT_ONCE, PAGE, STOP_SECONDS
@@ -138,6 +139,10 @@ def test_what_the_schedule_does_not_know_stays_out_of_it() -> None:
     assert doubt.due_at is None
 
 
+def test_what_is_on_its_way_out_is_in_doubt_and_due_as_it_was() -> None:
+    assert doubt_about(replace(RECORD, status=Status.DELETING), STRICT, NOW) == Doubt(NOW, None)
+
+
 @pytest.mark.parametrize(
     ("record", "behaviour"),
     [
@@ -145,9 +150,8 @@ def test_what_the_schedule_does_not_know_stays_out_of_it() -> None:
         (RECORD, RefreshBehaviour(rotation=Rotation.REMINT)),
         (replace(RECORD, grant=b""), STRICT),
         (replace(RECORD, status=Status.REAUTH_REQUIRED), STRICT),
-        (replace(RECORD, status=Status.DELETING), STRICT),
     ],
-    ids=["no rotation", "remint", "no grant", "flagged", "deleting"],
+    ids=["no rotation", "remint", "no grant", "flagged"],
 )
 def test_where_no_rotation_can_have_been_missed_there_is_no_doubt(
     record: Connection, behaviour: RefreshBehaviour
@@ -231,6 +235,14 @@ def test_a_connection_of_an_unknown_provider_is_named_in_the_log(table: Table, l
     table.asked(RECONCILE)
     (line,) = log_lines.named("not reconciled: no such provider")
     assert (line["tenant"], line["connection"], line["provider"]) == ("orphan", "crm#default", "no-such-provider")
+
+
+def test_what_is_on_its_way_out_is_adopted_whoever_its_provider_was(table: Table, log_lines: Log) -> None:
+    table.put("leaver", provider="no-such-provider", status="deleting", deleting_since=NOW)
+    answer = table.asked(RECONCILE)
+    assert (answer["adopted"], answer["unknown_provider"]) == (1, 0)
+    assert table.row("leaver")["epoch"] == 2
+    assert log_lines.named("not reconciled: no such provider") == []
 
 
 def test_each_page_is_one_line_of_counts_and_no_secret_is_logged(table: Table, log_lines: Log) -> None:

@@ -1,7 +1,9 @@
 """Disconnecting by the signed API: one connection, or a whole tenant; and what is told meanwhile."""
 
+from base64 import urlsafe_b64encode
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -192,11 +194,62 @@ def test_when_time_runs_out_the_answer_says_where_to_go_on(deployment: Deploymen
         connect(deployment, name=f"n{number:02}")
     deployment.invocation_seconds = 10.0
     first = body_of(ask(deployment, REMOVE_TENANT))
-    assert first == {"deleting": 10, "skipped": 0, "next": "crm#n09"}
-    assert body_of(ask(deployment, REMOVE_TENANT, f"next={first['next'].replace('#', '%23')}")) == {
+    assert (first["deleting"], first["skipped"]) == (10, 0)
+    assert quote(first["next"], safe="") == first["next"]
+    assert body_of(ask(deployment, REMOVE_TENANT, f"next={first['next']}")) == {
         "deleting": 5, "skipped": 0, "next": None,
     }  # fmt: skip
 
 
-def test_a_place_that_no_answer_ever_named_is_refused(deployment: Deployment) -> None:
-    assert code_of(ask(deployment, REMOVE_TENANT, f"next={'x' * 201}")) == (400, "invalid_parameter")
+def test_a_row_with_the_longest_of_names_is_gone_past(deployment: Deployment) -> None:
+    for number in range(10):
+        put(deployment, tenant="acme", connection=f"{number}{'ü' * 511}", v=1)
+    connect(deployment)
+    deployment.invocation_seconds = 10.0
+    first = body_of(ask(deployment, REMOVE_TENANT))
+    assert (first["deleting"], first["skipped"]) == (0, 10)
+    assert body_of(ask(deployment, REMOVE_TENANT, f"next={first['next']}"))["deleting"] == 1
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["crm%23default", "Y3Jt", "x", "%C3%BC", "_w", urlsafe_b64encode(b"globex/crm#n1").decode(), "YWNtZS8",
+     urlsafe_b64encode(b"acme/" + b"x" * 1025).decode()],
+    ids=["a name", "no tenant", "no base64", "no ASCII", "no UTF-8", "another tenant's", "no place", "too long"],
+)  # fmt: skip
+def test_a_place_that_no_answer_ever_named_is_refused_and_disconnects_nothing(
+    deployment: Deployment, token: str
+) -> None:
+    connect(deployment)
+    assert code_of(ask(deployment, REMOVE_TENANT, f"next={token}")) == (400, "invalid_next")
+    assert rows(deployment)["acme/crm#default"]["status"] == "active"
+
+
+def test_uninstalling_for_a_whole_tenant_is_refused_and_not_forgotten(deployment: Deployment) -> None:
+    connect(deployment)
+    assert code_of(ask(deployment, REMOVE_TENANT, "uninstall=true")) == (400, "invalid_parameter")
+    assert rows(deployment)["acme/crm#default"]["status"] == "active"
+
+
+def test_uninstalling_may_still_be_asked_for_after_the_disconnect(deployment: Deployment) -> None:
+    connect(deployment)
+    deployment.catalogue._providers["crm"] = replace(CRM, uninstall_url="https://api.crm.test/app")
+    ask(deployment, REMOVE)
+    assert ask(deployment, REMOVE, "uninstall=true")["statusCode"] == 202
+    assert rows(deployment)["acme/crm#default"]["removal"] == "uninstall"
+
+
+def test_what_is_gone_before_uninstalling_could_be_asked_for_is_not_connected(deployment: Deployment) -> None:
+    connect(deployment)
+    deployment.catalogue._providers["crm"] = replace(CRM, uninstall_url="https://api.crm.test/app")
+    ask(deployment, REMOVE)
+    writes: list[str] = []
+
+    def gone(operation: str) -> None:
+        writes.append(operation)
+        if writes.count("update_item") > 1:
+            key = to_item({"tenant": "acme", "connection": "crm#default"})
+            deployment.dynamo.client.delete_item(TableName=deployment.names["ConnectionsTable"], Key=key)
+
+    deployment.ports.before = gone
+    assert code_of(ask(deployment, REMOVE, "uninstall=true")) == (404, "not_connected")

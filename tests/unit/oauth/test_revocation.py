@@ -108,3 +108,12 @@ def test_only_a_success_or_the_providers_own_word_ends_a_token(
 def test_a_provider_may_say_when_to_come_back(status: int) -> None:
     received = answer(status, b"", retry_after="120")
     assert parse_revocation_answer(REVOKING, received, now=NOW).retry_after_seconds == 120
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [({"failed": "not_allowed"}, REFUSED), ({"failed": "invalid_token"}, ENDED), ({"failed": ""}, ENDED), ({}, ENDED)],
+)
+def test_a_provider_that_fails_within_a_success_is_understood(body: dict[str, str], result: RevocationResult) -> None:
+    provider = with_token(REVOKING, error_in_success_field="failed")
+    assert parse_revocation_answer(provider, answer(200, body), now=NOW).result is result

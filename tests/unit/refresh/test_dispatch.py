@@ -12,7 +12,7 @@ from consentry.aws.connections import SHARDS, shard_of
 from consentry.aws.dynamodb import to_item
 from consentry.aws.health import DynamoHealth
 from consentry.aws.registry import DynamoIntegrations
-from consentry.model import ConnectionKey
+from consentry.model import ConnectionKey, Removal
 from consentry.ports import Due, RefreshHint, StorageUnavailable
 from consentry.refresh.dispatch import ENQUEUED_SECONDS, Dispatch, Dispatched, RegisteredLimits
 from consentry.refresh.health import Health, IntegrationRates
@@ -419,6 +419,35 @@ def test_a_breaker_half_opens_for_three_and_then_ramps_up(sweep: Sweep) -> None:
         clock.advance(59)
     assert sent == [10, 20, 40]
     assert sweep.tick().failing == 0
+
+
+def test_what_a_breaker_holds_back_for_hours_is_looked_at_once_an_hour_and_not_asked_about(sweep: Sweep) -> None:
+    made, clock = sweep.connect_many(5), sweep.deployment.clock
+    sweep.deployment.health.pause("crm", until=sweep.now + 9 * 3600)
+    for _ in range(5 * 60):
+        clock.advance(60)
+        assert sweep.tick().dispatched == 0
+    clock.advance(2 * 3600)
+    for _ in range(60):
+        if sweep.tick().dispatched:
+            looked_at = {hint.key for hint in sweep.queue.calls[-1]}
+            assert {each.refresh().outcome for each in made if each.key in looked_at} == {Outcome.HELD_BACK}
+        clock.advance(60)
+    assert sorted(hint.key.tenant for hint in sweep.queue.sent) == [f"tenant-{each}" for each in range(5)]
+    assert sweep.deployment.provider.requests == []
+
+
+def test_a_disconnected_connection_ends_although_a_breaker_stays_open(sweep: Sweep) -> None:
+    made, clock = sweep.connect("acme"), sweep.deployment.clock
+    sweep.deployment.health.pause("crm", until=sweep.now + 99 * 3600)
+    sweep.deployment.removals.mark(made.key, now=sweep.now, removal=Removal.REVOKE)
+    ends_by = sweep.now + 32 * 3600
+    while sweep.deployment.connections.read(made.key) and sweep.now < ends_by:
+        if sweep.tick().dispatched:
+            made.refresh()
+        clock.advance(60)
+    assert sweep.deployment.connections.read(made.key) is None
+    assert sweep.deployment.provider.requests == []
 
 
 def test_what_a_breaker_held_back_is_not_late_when_it_is_probed_with(sweep: Sweep) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consentry.aws.dynamodb import from_item, to_item
-from consentry.model import ConnectionKey, Field, Removal, Secret, Status
+from consentry.model import Connection, ConnectionKey, Field, Removal, Secret, Status
 from consentry.oauth.provider import RefreshBehaviour, Revocation
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import Commit, NotDelivered, StorageUnavailable, Undetermined
@@ -248,6 +248,30 @@ def test_an_index_that_still_names_what_is_gone_hinders_nothing(deployment: Depl
     vaulted.provider.then(DONE)
     assert vaulted.refresh() == ERASED
     assert other.key == OTHER
+
+
+def test_an_account_with_more_connections_than_there_is_time_for_does_not_outlast_its_day(
+    deployment: Deployment, log_lines: Log
+) -> None:
+    others = [ConnectionKey("globex", "crm", f"n{each}") for each in range(40)]
+    vaulted, *_ = [connected(deployment, key, Revocation.GRANT) for key in (KEY, *others)]
+    for each in others:
+        deployment.removals.mark(each, now=deployment.clock.now(), removal=Removal.REVOKE)
+    disconnect(vaulted)
+    read, looked_at = deployment.connections.read, list[ConnectionKey]()
+
+    def slowly(key: ConnectionKey) -> Connection | None:
+        deployment.clock.remaining -= 1
+        looked_at.append(key)
+        return read(key)
+
+    deployment.connections.read = slowly  # type: ignore[method-assign]  # as slow as thousands of them
+    assert vaulted.refresh() == Refreshed(Outcome.WAITING, 1)
+    assert len(looked_at) < 30
+    deployment.clock.advance(GIVE_UP_SECONDS)
+    assert vaulted.refresh() == UNREVOKED
+    assert log_lines.named("connection erased")[0]["detail"] == "given_up:no_time_left"
+    assert vaulted.provider.requests == []
 
 
 def test_a_grant_of_nobody_knows_whom_is_not_revoked_with_all_the_others(vaulted: Vaulted, log_lines: Log) -> None:
@@ -579,12 +603,35 @@ def test_a_rotation_that_was_never_answered_is_reported_although_the_old_token_w
 
 def test_a_grant_that_was_refused_is_in_no_doubt(vaulted: Vaulted) -> None:
     vaulted.fall_due()
+    vaulted.provider.then(answer(400, {"error": "invalid_grant"}), DONE)
+    assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    vaulted.clock.advance(LEASE + 1)
+    disconnect(vaulted)
+    assert vaulted.refresh() == ERASED
+
+
+def test_a_refused_grant_whose_successor_may_have_been_lost_is_reported(vaulted: Vaulted, log_lines: Log) -> None:
+    vaulted.fall_due()
     vaulted.provider.then(Undetermined("deadline"), answer(400, {"error": "invalid_grant"}), DONE)
     vaulted.refresh()
     vaulted.clock.time = row(vaulted)["due_at"]
     assert vaulted.refresh().outcome is Outcome.REAUTH_REQUIRED
+    assert row(vaulted)["status_cause"] == "ambiguous_rotation"
     disconnect(vaulted)
+    assert vaulted.refresh() == UNREVOKED
+    assert log_lines.named("connection erased")[0]["detail"] == "in_doubt"
+
+
+def test_a_refused_grant_whose_successor_waits_in_escrow_is_not_erased_before_it_came(vaulted: Vaulted) -> None:
+    escrowed(vaulted)
+    put(vaulted, status="reauth_required", status_cause="ambiguous_rotation")
+    disconnect(vaulted)
+    assert vaulted.refresh() == Refreshed(Outcome.WAITING, 1)
+    restored(vaulted)
+    vaulted.clock.time = row(vaulted)["due_at"]
+    vaulted.provider.then(DONE)
     assert vaulted.refresh() == ERASED
+    assert vaulted.provider.forms[0]["token"] == "CNRY-refresh-second"
 
 
 # A connection made anew with the same name
@@ -607,6 +654,19 @@ def test_tokens_from_before_an_erasure_never_land_in_what_was_made_anew(vaulted:
     restored(vaulted)
     assert vaulted.record == before
     assert log_lines.named("restored from escrow")[0]["outcome"] == "superseded"
+
+
+def test_what_comes_out_of_escrow_after_the_erasure_is_a_matter_for_an_operator(
+    vaulted: Vaulted, log_lines: Log
+) -> None:
+    escrowed(vaulted)
+    disconnect(vaulted)
+    vaulted.clock.advance(GIVE_UP_SECONDS)
+    vaulted.provider.then(DONE)
+    vaulted.refresh()
+    restored(vaulted)
+    (line,) = log_lines.named("restored from escrow")
+    assert (line["outcome"], line["level"]) == ("gone", "ERROR")
 
 
 def test_a_message_from_before_consents_were_written_is_still_taken(vaulted: Vaulted) -> None:
@@ -711,9 +771,12 @@ def test_a_last_refresh_that_rotated_is_kept_although_the_uninstalling_fails(ins
     assert installed.provider.forms[2]["refresh_token"] == "CNRY-refresh-second"
 
 
-def test_a_grant_that_has_ended_leaves_nothing_to_uninstall_with(installed: Vaulted) -> None:
+def test_a_grant_that_has_ended_leaves_nothing_to_uninstall_with_and_that_is_said(
+    installed: Vaulted, log_lines: Log
+) -> None:
     installed.provider.then(answer(400, {"error": "invalid_grant"}), DONE)
     assert installed.refresh() == ERASED
+    assert log_lines.named("application not uninstalled")[0]["error"] == "invalid_grant"
     assert sent(installed) == [REFRESHED, REVOKED]
 
 
@@ -725,6 +788,26 @@ def test_a_last_refresh_that_fails_is_tried_again(installed: Vaulted, step: Http
     installed.provider.then(step)
     assert installed.refresh() == Refreshed(outcome, 1)
     assert sent(installed) == [REFRESHED]
+
+
+@pytest.mark.parametrize("lost", [Undetermined("deadline"), answer(200, b"<html>")])
+def test_a_last_refresh_whose_answer_was_lost_is_reported_although_the_old_token_has_ended(
+    installed: Vaulted, lost: HttpAnswer | Undetermined, log_lines: Log
+) -> None:
+    installed.provider.then(lost)
+    assert installed.refresh() == LATER
+    installed.clock.time = row(installed)["due_at"]
+    installed.provider.then(answer(400, {"error": "invalid_grant"}), DONE)
+    assert installed.refresh() == UNREVOKED
+    assert log_lines.named("connection erased")[0]["detail"] == "in_doubt"
+
+
+def test_a_last_refresh_whose_answer_was_lost_leaves_no_doubt_once_the_application_is_out(installed: Vaulted) -> None:
+    installed.provider.then(Undetermined("deadline"))
+    installed.refresh()
+    installed.clock.time = row(installed)["due_at"]
+    installed.provider.then(SECOND, answer(204, b""), DONE)
+    assert installed.refresh() == ERASED
 
 
 def test_an_uninstallation_that_is_refused_for_good_is_said_and_the_grant_revoked(

@@ -44,9 +44,12 @@ class DynamoErasures:
         update = Update().set({"grant": grant, "commit_id": commit_id})
         return self._while_claimed(update, record, owner, "keep grant")
 
-    def delay(self, record: Connection, owner: str, *, error: str, due_at: int) -> None:
+    def delay(
+        self, record: Connection, owner: str, *, error: str, due_at: int, doubt_began_at: int | None = None
+    ) -> None:
         update = Update().set({"last_error": error, "failures": record.failures + 1})
         update.set({"due_at": due_at, "due_shard": shard_of(record.key)})
+        update.set({} if doubt_began_at is None else {"pend_gen": record.gen, "pend_at": doubt_began_at})
         update.remove(["lease_owner", "lease_until", "enqueued_until"])
         self._while_claimed(update, record, owner, "put off removal")
 

@@ -40,7 +40,21 @@ class DynamoRemovals:
         except Refused as refused:
             if not refused.item:
                 return Marked.ABSENT
-            return Marked.UNREADABLE if refused.item.get("v") != RECORD_VERSION else Marked.DELETING
+            if refused.item.get("v") != RECORD_VERSION:
+                return Marked.UNREADABLE
+            less = removal is Removal.UNINSTALL and refused.item.get("removal") != removal
+            return self._ask_for_more(key, removal) if less else Marked.DELETING
+        return Marked.DELETING
+
+    def _ask_for_more(self, key: ConnectionKey, removal: Removal) -> Marked:
+        """Let what is on its way out be uninstalled, too, if nobody has erased it meanwhile."""
+        update = Update().set({"removal": removal.value})
+        update.require(update.equal("v", RECORD_VERSION), update.equal("status", _DELETING))
+        request = update.request(self._table, {"tenant": key.tenant, "connection": key.sort_key})
+        try:
+            apply(self._client.update_item, request, "ask for uninstalling")
+        except Refused:
+            return Marked.ABSENT
         return Marked.DELETING
 
     def names_of(self, tenant: str, *, after: str, limit: int) -> NamedConnections:

@@ -39,7 +39,7 @@ class Removals(Protocol):
     def mark(self, key: ConnectionKey, *, now: int, removal: Removal) -> Marked:
         """Take the access token away and leave the grant for its revocation, due now, in one conditional update.
 
-        What is marked already stays as it is.
+        What is marked already stays as it is, but that uninstalling may still be asked for.
         """
 
     def names_of(self, tenant: str, *, after: str, limit: int) -> NamedConnections:

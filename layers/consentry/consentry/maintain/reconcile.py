@@ -39,13 +39,14 @@ class Reconcile:
         record = entry.record
         if record.epoch >= self.epoch:
             return Fate.SKIPPED
-        try:
-            behaviour = self.catalogue.provider(record.provider).refresh
-        except OperatorMustAct as error:
-            _log_unknown(record, error)
-            return Fate.UNKNOWN_PROVIDER
         now = self.clock.now()
-        doubt = doubt_about(record, behaviour, now)
+        try:
+            doubt = doubt_about(record, self.catalogue.provider(record.provider).refresh, now)
+        except OperatorMustAct as error:
+            if record.status is not Status.DELETING:  # that one has its end whether or not anybody knows its provider
+                _log_unknown(record, error)
+                return Fate.UNKNOWN_PROVIDER
+            doubt = None
         if not self.dry_run and not self.inventory.adopt(record, epoch=self.epoch, now=now, doubt=doubt):
             return Fate.SKIPPED
         return Fate.DOUBTFUL if doubt else Fate.ADOPTED
@@ -56,11 +57,15 @@ def doubt_about(record: Connection, behaviour: RefreshBehaviour, now: int) -> Do
 
     Asked about as under strict rotation: a grace for reuse has long ended for what was rotated since the backup. A
     record that the schedule does not know stays out of it, and an access token without an end is asked about when it
-    was due.
+    was due. A record on its way out is not asked about: the doubt says that revoking its grant may not be all.
     """
-    if record.status is not Status.ACTIVE or behaviour.rotation is not Rotation.ROTATES or not record.grant:
+    if (
+        record.status not in {Status.ACTIVE, Status.DELETING}
+        or behaviour.rotation is not Rotation.ROTATES
+        or not record.grant
+    ):
         return None
-    if record.due_at is None:
+    if record.due_at is None or record.status is Status.DELETING:
         return Doubt(now, None)
     due_at = in_doubt_due_at(record, replace(behaviour, reuse_grace_seconds=0), now)
     return Doubt(now, due_at if record.expires_at is not None else max(due_at, record.due_at))

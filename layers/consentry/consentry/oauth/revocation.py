@@ -56,13 +56,17 @@ def uninstall_request(provider: Provider, access_token: Secret) -> TokenRequest:
 def parse_revocation_answer(provider: Provider, answer: HttpAnswer, *, now: float) -> RevocationAnswer:
     """Say what an answer to either request means (RFC 7009 sections 2.2 and 2.2.1); `now` is in epoch seconds.
 
-    Nothing but a success, or the provider's own word that the token is no longer valid, counts as its end.
+    Nothing but a success, or the provider's own word that the token is no longer valid, counts as its end. Whoever says
+    within a success that it failed (`error_in_success_field`) may do so here, too.
     """
-    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+    fields, failed_within = answer_fields.json_object(answer.body) or {}, provider.token.error_in_success_field
+    succeeded = HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+    if succeeded and not (failed_within and answer_fields.at(fields, failed_within)):
         return RevocationAnswer(result=RevocationResult.ENDED)
-    codes = error_codes(provider.token, answer_fields.json_object(answer.body) or {})
+    codes = error_codes(provider.token, fields)
     error = safe_code(codes[0]) if codes else f"http_{answer.status}"
-    if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in _TRY_AGAIN:
+    refused = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if succeeded or (refused and answer.status not in _TRY_AGAIN):
         result = _refused(provider, frozenset(codes))
         return RevocationAnswer(result=result, error="" if result is RevocationResult.ENDED else error)
     wait = retry_after_seconds(answer.headers.get("retry-after"), now)

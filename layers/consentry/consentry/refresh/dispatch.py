@@ -3,6 +3,7 @@
 What an integration may not be asked now (its breaker is open, its rate is used up) stays due, and others go first.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ _PER_MESSAGE_CALL: Final = 10
 _AT_ONCE: Final = 10 * _PER_MESSAGE_CALL
 _STOP_SECONDS: Final = 10
 _MINUTE: Final = 60
+_PARKED_LONG: Final = 6 * 3600
 _FAILING: Final = frozenset({Breaker.OPEN, Breaker.HALF_OPEN})
 _COUNT_EVERY_MINUTES: Final = 7  # so that eight shards are counted within the hour, one in a sweep
 
@@ -103,15 +105,24 @@ class _Shares:
         return health.per_minute(self._health(integration), self.limits.get(integration), self.now)
 
     def take(self, due: Due, allowed: int) -> Hinted | None:
-        """Return when the next request may follow, or None if none may."""
+        """Return when the next request may follow, or None if none may.
+
+        What an open breaker has held back for hours is looked at once an hour all the same: the worker keeps to the
+        breaker, and what was disconnected has its end although nobody answers. Only its record says that it was.
+        """
         integration = due.hint.key.integration
         if integration not in self._left:
             self._left[integration] = self._reserved(self._health(integration), allowed)
         if not self._left[integration]:
-            return None
+            return Hinted(due) if not allowed and self._is_looked_at(due) else None
         self._left[integration] -= 1
         self._taken[integration] += 1
         return Hinted(due, (self._taken[integration] - 1) * _MINUTE // allowed)
+
+    def _is_looked_at(self, due: Due) -> bool:
+        key = due.hint.key
+        turn = zlib.crc32(f"{key.tenant}/{key.sort_key}".encode()) % _MINUTE
+        return due.due_at + _PARKED_LONG <= self.now and self.now // _MINUTE % _MINUTE == turn
 
     def _health(self, integration: str) -> Health:
         return self.known.get(integration) or Health(integration=integration)

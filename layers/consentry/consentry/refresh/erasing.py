@@ -65,7 +65,9 @@ class EraseConnection:
         fields = {**told(record), "outcome": trouble.outcome, "error": trouble.error, "next_try_at": due_at}
         log.record("revocation put off", fields, level="warning")
         with unprepared():
-            self.erasures.delay(record, owner, error=f"revocation:{trouble.error}", due_at=due_at)
+            began = self.clock.now() if trouble.lost else None
+            error = f"revocation:{trouble.error}"
+            self.erasures.delay(record, owner, error=error, due_at=due_at, doubt_began_at=began)
         return trouble.outcome
 
     def _erase(self, withdrawn: Withdrawn, owner: str) -> Outcome:

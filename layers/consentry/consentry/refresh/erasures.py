@@ -24,8 +24,10 @@ class Erasures(Protocol):
     def keep(self, record: Connection, owner: str, *, grant: bytes, commit_id: str) -> bool:
         """Replace the grant by its successor; return whether the claim still held."""
 
-    def delay(self, record: Connection, owner: str, *, error: str, due_at: int) -> None:
-        """Give the lease back, and look again later, if the claim still holds."""
+    def delay(
+        self, record: Connection, owner: str, *, error: str, due_at: int, doubt_began_at: int | None = None
+    ) -> None:
+        """Give the lease back, and look again later, in doubt if one began, if the claim still holds."""
 
     def erase(self, record: Connection, owner: str) -> bool:
         """Delete the record if the claim holds and its grant is the one that was read; return whether it is gone."""

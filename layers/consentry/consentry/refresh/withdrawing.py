@@ -11,7 +11,7 @@ from typing import Final
 
 from consentry import log
 from consentry.errors import ConsentryError, UnreadableRecord
-from consentry.model import Connection, ConnectionKey, Field, Grant, Removal, Secret, Status
+from consentry.model import Cause, Connection, ConnectionKey, Field, Grant, Removal, Secret, Status
 from consentry.oauth.provider import Provider, Revocation, Rotation
 from consentry.oauth.revocation import (
     RevocationResult,
@@ -55,13 +55,19 @@ class Unrevocable(Exception):
 
 
 class NotYet(Exception):
-    """What stands in the way may be gone later. `error` is a short code, safe to log and store."""
+    """What stands in the way may be gone later. `error` is a short code, safe to log and store.
 
-    def __init__(self, outcome: Outcome, error: str, retry_after_seconds: int | None = None) -> None:
+    `lost` says that the answer to a last refresh never came: whatever it rotated is nobody's to revoke.
+    """
+
+    def __init__(
+        self, outcome: Outcome, error: str, retry_after_seconds: int | None = None, *, lost: bool = False
+    ) -> None:
         super().__init__(error)
         self.outcome = outcome
         self.error = error
         self.retry_after_seconds = retry_after_seconds
+        self.lost = lost
 
 
 @contextmanager
@@ -140,6 +146,7 @@ class WithdrawGrant:
         if not record.account:
             raise Unrevocable("account_unknown")
         for key in self.erasures.of_account(client_account(provider, record.client_id, record.account)):
+            self._require_time()
             if key != record.key and self._is_live(key):
                 raise Unrevocable("account_shared")
 
@@ -191,20 +198,23 @@ class WithdrawGrant:
             key = self.envelopes.sealing_key(opened.record.key.encryption_context(Field.GRANT))
             request = refresh_request(provider, opened.client, opened.refresh_token)
         try:
-            answer = self._send(request)
+            answer = self._send(request, is_refresh=True)
             tokens = parse_token_answer(provider, answer, grant=GrantType.REFRESH, now=self.clock.now())
         except TokenRequestFailed as failed:
             if failed.kind is FailureClass.GONE:
-                return opened, False  # whoever ended it was faster: nothing is left to uninstall with
+                # Whoever ended it was faster: nothing is left to uninstall with.
+                _tell_installed(opened, failed.error)
+                return opened, False
             outcome = Outcome.OPERATOR if failed.kind is FailureClass.OPERATOR else Outcome.RETRY_LATER
-            raise NotYet(outcome, failed.error, failed.retry_after_seconds) from None
+            lost = failed.kind is FailureClass.IN_DOUBT
+            raise NotYet(outcome, failed.error, failed.retry_after_seconds, lost=lost) from None
         opened = self._kept(opened, tokens, key)
         request = uninstall_request(provider, tokens.access_token)
         result = parse_revocation_answer(provider, self._send(request), now=self.clock.now())
         if result.result is RevocationResult.LATER:
             raise NotYet(Outcome.RETRY_LATER, result.error, result.retry_after_seconds)
         if result.result is not RevocationResult.ENDED:
-            log.record("application not uninstalled", {**told(opened.record), "error": result.error}, level="error")
+            _tell_installed(opened, result.error)
         return opened, result.result is RevocationResult.ENDED
 
     def _kept(self, opened: Opened, tokens: TokenGrant, key: SealingKey) -> Opened:
@@ -220,18 +230,29 @@ class WithdrawGrant:
         record = replace(opened.record, grant=grant, commit_id=commit_id)
         return replace(opened, record=record, refresh_token=tokens.refresh_token)
 
-    def _send(self, request: TokenRequest) -> HttpAnswer:
+    def _require_time(self) -> None:
         if self.clock.remaining_seconds() < _ROOM:
             raise NotYet(Outcome.WAITING, "no_time_left")
+
+    def _send(self, request: TokenRequest, *, is_refresh: bool = False) -> HttpAnswer:
+        self._require_time()
         try:
             return self.provider_client.send(request, deadline_seconds=_CALL)
         except NotDelivered as error:
             raise NotYet(Outcome.RETRY_LATER, f"not_delivered_{error}") from None
         except Undetermined as error:
-            raise NotYet(Outcome.RETRY_LATER, str(error)) from None
+            raise NotYet(Outcome.RETRY_LATER, str(error), lost=is_refresh) from None
+
+
+def _tell_installed(opened: Opened, error: str) -> None:
+    log.record("application not uninstalled", {**told(opened.record), "error": error}, level="error")
 
 
 def _in_doubt(record: Connection, provider: Provider) -> bool:
-    """Whether a refresh may have brought a grant that is not in the record. A flagged one has been refused since."""
+    """Whether a refresh may have brought a grant that is not in the record.
+
+    A flagged one has been refused since, in answer to the only request there was; but for an ambiguous rotation, where
+    the refused one may have been rotated before, and its successor lives.
+    """
     rotates = provider.refresh.rotation is Rotation.ROTATES
-    return record.in_doubt and rotates and not record.status_cause
+    return record.in_doubt and rotates and record.status_cause in {"", Cause.AMBIGUOUS_ROTATION}

@@ -1,5 +1,6 @@
 """The signed management API: every route a line in a table, every answer free of tokens but one."""
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -18,7 +19,7 @@ from consentry.web.response import Response, json_answer
 
 WAIT_SECONDS: Final = 20
 _POLL_SECONDS: Final = 0.5
-_LONGEST_PLACE: Final = 200
+_LONGEST_NAME: Final = 1024  # of a sort key, in bytes
 
 
 class UseCases(Protocol):
@@ -122,12 +123,16 @@ class ManageRoutes:
         return json_answer(202, {"status": Status.DELETING.value})
 
     def _disconnect_tenant(self, request: Request) -> Response:
-        tenant, after = _tenant(request), request.query("next")
-        if len(after) > _LONGEST_PLACE:
-            raise InvalidRequest("next must be what the answer before said", code="invalid_parameter")
-        done = self.use.disconnect_tenant(tenant, after=after)
+        tenant = _tenant(request)
+        if request.query("uninstall"):
+            public = (
+                "uninstall is for one connection: disconnect those first, each with uninstall=true, then the tenant"
+            )
+            raise InvalidRequest(public, code="invalid_parameter")
+        done = self.use.disconnect_tenant(tenant, after=_place(tenant, request.query("next")))
         _tell("tenant disconnected", request, tenant=tenant, count=done.deleting)
-        return json_answer(202, {"deleting": done.deleting, "skipped": done.skipped, "next": done.next or None})
+        told = {"deleting": done.deleting, "skipped": done.skipped, "next": _token_of(tenant, done.next)}
+        return json_answer(202, told)
 
     def _token(self, request: Request) -> Response:
         connection = self._existing(_key(request))
@@ -222,6 +227,24 @@ def shown(connection: Connection) -> dict[str, object]:
         "refreshed_at": connection.refreshed_at,
         "created_at": connection.created_at,
     }
+
+
+def _token_of(tenant: str, place: str) -> str | None:
+    """Return where to go on as a text that a URL takes as it is, or None at the end."""
+    return base64.urlsafe_b64encode(f"{tenant}/{place}".encode()).decode().rstrip("=") if place else None
+
+
+def _place(tenant: str, token: str) -> str:
+    """Return what `_token_of` made this tenant's token of; empty without one."""
+    try:
+        whole = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:  # binascii.Error, and what is no UTF-8 or not even ASCII
+        whole = ""
+    owner, _, place = whole.partition("/")
+    if token and (owner != tenant or not place or len(place.encode()) > _LONGEST_NAME):
+        public = "next must be what the answer before said, for the same tenant; without it, begin again"
+        raise InvalidRequest(public, code="invalid_next")
+    return place
 
 
 def _not_connected(key: ConnectionKey) -> NotConnected:

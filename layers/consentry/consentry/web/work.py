@@ -9,7 +9,7 @@ from typing import Any, Final
 from consentry import log
 from consentry.errors import ConsentryError, InvalidRequest
 from consentry.model import ConnectionKey
-from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE, Connections, Escrow
+from consentry.ports import HINT_VERSION, TABLE_UNAVAILABLE, CommitOutcome, Connections, Escrow
 from consentry.refresh.dispatch import Dispatch
 from consentry.refresh.engine import RefreshConnection, Refreshed
 from consentry.refresh.policy import Outcome
@@ -84,7 +84,9 @@ def _restored(body: str, escrow: Escrow, connections: Connections) -> bool:
     except ConsentryError as error:
         log.record("escrow still waits", {**fields, "detail": error.detail}, level="error")
         return False
-    log.record("restored from escrow", {**fields, "outcome": outcome})
+    # Nobody can revoke the grant of a record that is gone: not what an operator expects of a queue that empties.
+    level: log.Level = "error" if outcome is CommitOutcome.GONE else "info"
+    log.record("restored from escrow", {**fields, "outcome": outcome}, level=level)
     log.count("Restored", outcome=outcome.value)
     return True
 
