@@ -5,6 +5,7 @@ and keys only: no attribute's value but the partition key's, no plaintext, no me
 """
 
 import json
+import re
 import threading
 import urllib.parse
 from collections import deque
@@ -85,12 +86,17 @@ class Recording:
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         query = urllib.parse.parse_qs(str(environ.get("QUERY_STRING", "")))
-        after = int((query.get("after") or ["0"])[0])
-        with self._turn:
-            told = {"seen": self._seen, "calls": [asdict(call) for call in self._calls if call.number > after]}
+        after = (query.get("after") or ["0"])[0]
+        status, told = "200 OK", self._told(int(after)) if re.fullmatch("[0-9]{1,15}", after) else None
+        if told is None:
+            status, told = "400 Bad Request", {"error": "after is the number of the last call that you have seen"}
         body = json.dumps(told).encode()
-        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
+
+    def _told(self, after: int) -> dict[str, object]:
+        with self._turn:
+            return {"seen": self._seen, "calls": [asdict(call) for call in self._calls if call.number > after]}
 
     def _remember(self, environ: Environ, raw: bytes) -> None:
         operation = operation_of(environ)

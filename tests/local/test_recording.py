@@ -206,3 +206,8 @@ def test_what_is_not_signed_is_nobodys_call(endpoint: Endpoint) -> None:
 def test_the_account_itself_is_no_function() -> None:
     assert caller_of("AWS4-HMAC-SHA256 Credential=LOCALSTACKEXAMPLE/20261101/eu-central-1/kms/aws4_request") == ""
     assert caller_of(f"AWS4-HMAC-SHA256 Credential={key_id_of('X')}/20261101/eu-central-1/kms/aws4_request") == "X"
+
+
+@pytest.mark.parametrize("after", ["abc", "-1", "9" * 5000, "1.5", "%D9%A3"])
+def test_what_is_no_number_is_answered_with_what_was_meant(endpoint: Endpoint, after: str) -> None:
+    assert "number" in endpoint.ask(f"{recording.PATH}?after={after}", b"", {})["error"]
