@@ -87,7 +87,7 @@ class Recording:
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         query = urllib.parse.parse_qs(str(environ.get("QUERY_STRING", "")))
         after = (query.get("after") or ["0"])[0]
-        status, told = "200 OK", self._told(int(after)) if re.fullmatch("[0-9]{1,15}", after) else None
+        status, told = "200 OK", self._told(int(after)) if re.fullmatch("[0-9]{1,20}", after) else None
         if told is None:
             status, told = "400 Bad Request", {"error": "after is the number of the last call that you have seen"}
         body = json.dumps(told).encode()
