@@ -83,3 +83,8 @@ def test_seeds_tell_different_stories() -> None:
 @pytest.mark.parametrize("seed", [3_015_204, 3_058_299, 10_082_147, 30_002_429])
 def test_a_schedule_that_once_broke_an_invariant_breaks_none_any_more(seed: int) -> None:
     assert run(seed, Options(farewells=0)).posts > 0
+
+
+@pytest.mark.parametrize("seed", [51_139_349, 51_177_056])
+def test_disconnecting_waits_for_no_request_with_a_grant_that_was_replaced(seed: int) -> None:
+    assert run(seed).counts["erased revoked"] > 0

@@ -127,7 +127,9 @@ class Watch:
         self.require(not lives, "I-15: the token of a live connection is revoked", key)
         now = self._timeline.now
         under_way = [each for each in self._authority.posts if each.key == key and not each.arrived]
-        awaited = [each for each in under_way if each.given_up_at > now]
+        # A request with a grant that a reconnect has replaced waits for no successor of this one.
+        related = [each for each in under_way if self._authority.by_token[each.credential] is family]
+        awaited = [each for each in related if each.given_up_at > now]
         self.require(not awaited, "I-15: revoked while somebody waits for its successor", key)
 
     # writes
