@@ -102,7 +102,7 @@ def test_a_connection_shows_state_account_names_and_times(deployment: Deployment
     for text in ("Connected", "4711", "Shop", "The shop's", "2026-09-21 14:13 UTC", "2027-01-15 07:43 UTC", "Ends"):
         assert text in found.text, text
     assert "Connect CRM again" in found.text
-    assert found.one("a")["class"] == "button quiet"
+    assert [each["class"] for each in found.all("a")] == ["button quiet", "button plain"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_connection_shows_state_account_names_and_times(deployment: Deployment
             "A permission is missing",
             "A permission that is needed was not given.",
         ),
-        ("deleting", "", "Being removed", "This connection is being removed."),
+        ("deleting", "", "Being removed", "It was disconnected: nobody gets access by it any more."),
     ],
 )
 def test_a_connection_that_needs_somebody_says_why(
@@ -126,7 +126,15 @@ def test_a_connection_that_needs_somebody_says_why(
     found = page(deployment, deployment.created())
     assert state in found.text
     assert why in found.text
-    assert len(found.all("a")) == (0 if status == "deleting" else 1)
+    links = [each["href"].partition("?")[0].removeprefix("https://vault.test/") for each in found.all("a")]
+    assert links == ([] if status == "deleting" else ["authorize/crm", "connect/crm/disconnect"])
+
+
+def test_a_session_that_may_not_disconnect_offers_no_way_to(deployment: Deployment) -> None:
+    row(deployment)
+    found = page(deployment, deployment.created(allow_disconnect=False))
+    assert [each["class"] for each in found.all("a")] == ["button quiet"]
+    assert "Disconnect" not in found.text
 
 
 def test_connections_of_other_tenants_names_and_integrations_are_not_shown(deployment: Deployment) -> None:

@@ -24,13 +24,15 @@ class DynamoRemovals:
         self._client = client
         self._table = table
 
-    def mark(self, key: ConnectionKey, *, now: int, removal: Removal) -> Marked:
+    def mark(self, key: ConnectionKey, *, now: int, removal: Removal, consent: str | None = None) -> Marked:
         update = Update().set({"status": _DELETING, "deleting_since": now, "removal": removal.value, "failures": 0})
         update.set({"due_at": now, "due_shard": shard_of(key)}).remove(_ENDED)
         update.require(
             update.equal("v", RECORD_VERSION),
             f"{update.name('status')} <> {update.value(_DELETING)}",
         )
+        if consent is not None:
+            update.require(update.same("consent_id", consent))
         try:
             apply(
                 self._client.update_item,
@@ -40,7 +42,9 @@ class DynamoRemovals:
         except Refused as refused:
             if not refused.item:
                 return Marked.ABSENT
-            return Marked.UNREADABLE if refused.item.get("v") != RECORD_VERSION else Marked.DELETING
+            if refused.item.get("v") != RECORD_VERSION:
+                return Marked.UNREADABLE
+            return Marked.DELETING if refused.item.get("status") == _DELETING else Marked.REPLACED
         return Marked.DELETING
 
     def names_of(self, tenant: str, *, after: str, limit: int) -> NamedConnections:

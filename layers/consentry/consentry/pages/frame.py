@@ -36,6 +36,9 @@ class Links:
     def form(self, integration: str) -> str:
         return self._to("connect", integration)
 
+    def disconnect(self, integration: str) -> str:
+        return self._to("connect", integration, "disconnect")
+
     def _to(self, *path: str) -> str:
         whole = "/".join((self.base_url, *(quote(each, safe="") for each in path)))
         return f"{whole}?{urlencode({'session': self.ticket})}"
