@@ -279,7 +279,9 @@ class Deployment:
 
     def connect(self, request: Event) -> Response:
         self._invoked()
-        route = ConnectRoute(show=lambda: self.show_offer, base_url=lambda: self.base_url, look=self.look)
+        route = ConnectRoute(
+            show=lambda: self.show_offer, base_url=lambda: self.base_url, return_urls=self.return_urls, look=self.look
+        )
         return for_people(request, route, self.look)
 
     def enter(self, request: Event) -> Response:

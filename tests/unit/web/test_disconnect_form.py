@@ -17,7 +17,7 @@ from consentry.pages.look import Look
 from consentry.web.credentials import COOKIE
 from consentry.web.response import Response
 from tests.support.catalogue import CRM, DESK, METRICS, FakeCatalogue
-from tests.support.deployment import CREATE, Browser, Deployment, body_of, parsed_cookie
+from tests.support.deployment import CREATE, RETURN_URL, Browser, Deployment, body_of, parsed_cookie
 from tests.support.events import json_event
 from tests.support.html import Outline
 from tests.support.logs import Log
@@ -91,7 +91,7 @@ def test_the_person_is_asked_what_ends_for_whom_and_that_it_is_for_good(deployme
         "This is for everybody at acme, not for you alone.", "It cannot be undone.",
     ):  # fmt: skip
         assert text in found.text, text
-    assert found.one("a")["href"] == person.page
+    assert found.one("a")["href"] == f"{person.page}#name-crm"
     assert found.one("form")["action"] == person.url
     assert found.unbalanced == found.open == []
     assert alive(deployment)
@@ -101,7 +101,7 @@ def test_the_answer_disconnects_and_leads_back_to_the_page_that_says_so(
     deployment: Deployment, person: Person, log_lines: Log
 ) -> None:
     response = person.disconnects()
-    assert (response["statusCode"], response["headers"]["Location"]) == (303, person.page)
+    assert (response["statusCode"], response["headers"]["Location"]) == (303, f"{person.page}#name-crm")
     ended = stands(deployment)
     assert (ended.status, ended.access_token, ended.grant) == (Status.DELETING, b"", CIPHERTEXT)
     assert (ended.deleting_since, ended.due_at, ended.removal) == (
@@ -110,9 +110,11 @@ def test_the_answer_disconnects_and_leads_back_to_the_page_that_says_so(
         "revoke",
     )
     shown = Outline(person.open(person.page)["body"])
+    assert shown.one("h2")["id"] == "name-crm"
     assert "Being removed" in shown.text
     assert "nobody gets access by it any more" in shown.text
-    assert shown.all("a") == []
+    assert "What it will allow" not in shown.text
+    assert [each.get("href") for each in shown.all("a")] == [f"{RETURN_URL}?session={person.created['session']}"]
     (line,) = log_lines.named("disconnected")
     told = (line["tenant"], line["connection"], line["session"])
     assert told == ("acme", "crm#default", person.created["session"])
@@ -159,7 +161,7 @@ def test_where_nothing_is_connected_any_more_the_person_comes_to_the_page(
         row(deployment, **changes)
     person = Person(deployment)
     response = person.open(person.url)
-    assert (response["statusCode"], response["headers"]["Location"]) == (303, person.page)
+    assert (response["statusCode"], response["headers"]["Location"]) == (303, f"{person.page}#name-crm")
     assert response.get("cookies") is None
 
 

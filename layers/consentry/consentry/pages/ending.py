@@ -37,7 +37,7 @@ def ending_page(manner: Manner, question: Question, token: str, links: Links) ->
         tag("h2", say("end.what")),
         tag("ul", *(tag("li", each) for each in points), class_="allows"),
         form,
-        tag("p", tag("a", say("end.keep"), href=links.page(), class_="button quiet")),
+        tag("p", tag("a", say("end.keep"), href=links.page(question.integration.id), class_="button quiet")),
         class_="form",
     )
     return document(manner, title, main)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from consentry.connect.offer import Offer, Offered, Permission
 from consentry.model import Connection, Grant, Status
-from consentry.pages.frame import Links, Manner, document, monogram
+from consentry.pages.frame import Links, Manner, document, monogram, name_id
 from consentry.pages.markup import Html, joined, tag
 from consentry.pages.words import Words
 
@@ -27,8 +27,17 @@ def connect_page(manner: Manner, offer: Offer, links: Links) -> str:
         ),
         tag("p", say("page.not_yours"), class_="soft"),
         tag("ul", *tiles, class_="tiles", aria_label=say("page.tiles")),
+        _back(say, company, links),
     )
     return document(manner, title, main, wide=True)
+
+
+def _back(say: Words, company: str, links: Links) -> Html:
+    """Return the way out: who ended a connection, or looked and left all as it is, is sent nowhere else."""
+    if not links.back:
+        return Html()
+    told = say("page.back_to", company=company) if company else say("page.back")
+    return tag("p", tag("a", told, href=links.back), class_="back")
 
 
 def moment(epoch_seconds: int) -> Html:
@@ -39,7 +48,7 @@ def moment(epoch_seconds: int) -> Html:
 
 def _tile(say: Words, offered: Offered, links: Links, *, may_end: bool) -> Html:
     state, tone = _state(offered)
-    name = f"name-{offered.integration}"
+    name = name_id(offered.integration)
     top = tag(
         "div",
         monogram(offered.name, offered.integration),
@@ -67,7 +76,8 @@ def _state(offered: Offered) -> tuple[str, str]:
     if offered.connection is None:
         return "none", ""
     status = offered.connection.status
-    return status.value, "good" if status is Status.ACTIVE else "trouble"
+    tones = {Status.ACTIVE: "good", Status.DELETING: ""}  # somebody wanted it so
+    return status.value, tones.get(status, "trouble")
 
 
 def _why(say: Words, offered: Offered) -> Html:
@@ -76,7 +86,9 @@ def _why(say: Words, offered: Offered) -> Html:
         return tag("p", say("why.unavailable"), class_="why")
     if connection is None or connection.status is Status.ACTIVE:
         return Html()
-    cause = "deleting" if connection.status is Status.DELETING else connection.status_cause
+    if connection.status is Status.DELETING:
+        return tag("p", say("why.deleting"))
+    cause = connection.status_cause
     return tag("p", say.one_of(f"why.{cause}", "why.other"), class_="why")
 
 
@@ -98,7 +110,7 @@ def facts(say: Words, connection: Connection) -> Html:
 
 
 def _allows(say: Words, offered: Offered) -> Html:
-    if offered.grant is None:
+    if offered.grant is None or (offered.connection and offered.connection.status is Status.DELETING):
         return Html()
     title = tag("h3", say("allows.title"))
     if offered.allows:

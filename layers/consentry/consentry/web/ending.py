@@ -21,7 +21,10 @@ DISCONNECT: Final = "ANY /connect/{integration}/disconnect"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndingRoute:
-    """Whatever comes of it, the person is sent back to the page: there she sees what is, and may connect again."""
+    """Whatever comes of it, the person is sent back to the page: there she sees what is, and may connect again.
+
+    Not to the return URL, which is told what was connected: nothing was, and the removal takes a minute or two.
+    """
 
     end: Callable[[], EndConnection]
     base_url: Callable[[], str]
@@ -37,7 +40,7 @@ class EndingRoute:
             question = use.question(session, integration)
         links = Links(self.base_url(), request.query("session"))
         if question is None:
-            return redirect(303, links.page())
+            return redirect(303, links.page(request.path("integration")))
         binding = use.binding(request.cookies.get(COOKIE, ""))
         document = ending_page(manner_of(self.look, session, request), question, use.form(question, binding), links)
         cookies = [binding_cookie(COOKIE, binding, SESSION_SECONDS)]
@@ -58,7 +61,7 @@ class EndingRoute:
             key = session.key(integration.id)
             fields = {"tenant": key.tenant, "connection": key.sort_key, "session": session.id}
             log.record("disconnected", {**fields, "correlation_id": request.correlation_id})
-        return redirect(303, Links(self.base_url(), request.query("session")).page())
+        return redirect(303, Links(self.base_url(), request.query("session")).page(integration.id))
 
 
 @dataclass(frozen=True, slots=True)
