@@ -94,6 +94,7 @@ class Journey:
         expect(self.page.locator(CARD)).to_contain_text("Being disconnected")
         tick(self.ready)
         self._until_it_is_gone()
+        self.page.locator(CARD).evaluate("card => card.scrollIntoView()")
         self.show("9-gone")
 
     def _open_the_page(self) -> None:
