@@ -97,6 +97,8 @@ class Site:
     def returned(self) -> AnyResponse:
         """Where Consentry sends the browser: with a one-time handle, an error code, or the state of what is stored."""
         session, error = request.args.get("session", ""), request.args.get("error", "")
+        if set(request.args) <= {"session"}:  # by the page's own way back: nothing came of it that is to be told
+            return home()
         visit.check_began(session)
         if error:
             known = REFUSALS.get(error, "The provider did not allow the access, so nothing was connected. Try again.")

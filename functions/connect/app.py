@@ -12,5 +12,10 @@ at_init(lambda process: process.show_offer)
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     process = wiring(context)
-    route = ConnectRoute(show=lambda: process.show_offer, base_url=lambda: process.base_url, look=process.look)
+    route = ConnectRoute(
+        show=lambda: process.show_offer,
+        base_url=lambda: process.base_url,
+        return_urls=process.return_urls,
+        look=process.look,
+    )
     return for_people(event, route, process.look)

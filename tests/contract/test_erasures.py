@@ -134,6 +134,24 @@ def test_a_row_of_another_version_is_not_marked(store: Store) -> None:
     assert store.item() == before
 
 
+@pytest.mark.parametrize("consent", ["consent-1", ""])
+def test_a_mark_for_one_consent_leaves_what_another_made_as_it_is(store: Store, consent: str) -> None:
+    store.put(consent_id="consent-2")
+    before = store.item()
+    assert store.removals.mark(KEY, now=NOW, removal=Removal.REVOKE, consent=consent) is Marked.REPLACED
+    assert store.item() == before
+    assert store.removals.mark(KEY, now=NOW, removal=Removal.REVOKE, consent="consent-2") is Marked.DELETING
+    assert store.removals.mark(KEY, now=NOW, removal=Removal.REVOKE, consent=consent) is Marked.DELETING
+
+
+def test_a_record_without_a_consent_is_marked_for_none_alone(store: Store) -> None:
+    item = store.item()
+    del item["consent_id"]
+    store.client.put_item(TableName=store.table, Item=item)
+    assert store.removals.mark(KEY, now=NOW, removal=Removal.REVOKE, consent="consent-1") is Marked.REPLACED
+    assert store.removals.mark(KEY, now=NOW, removal=Removal.REVOKE, consent="") is Marked.DELETING
+
+
 def test_a_mark_leaves_the_lease_of_whoever_refreshes(store: Store) -> None:
     store.connections.take_lease(KEY, LEASE)
     store.mark()

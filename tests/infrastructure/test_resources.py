@@ -46,7 +46,7 @@ COMPANY = {"CONSENTRY_COMPANY_NAME", "CONSENTRY_ACCENT_COLOR", "CONSENTRY_COMPAN
 ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | COMPANY | {"CONSENTRY_PUBLIC_BASE_URL"},
     "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY,
-    "ConnectFunction": (FLOW - {"CONSENTRY_GRANT_KEY"}) | PROVIDERS | COMPANY
+    "ConnectFunction": (FLOW - {"CONSENTRY_GRANT_KEY"}) | RETURN | PROVIDERS | COMPANY
     | {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_PUBLIC_BASE_URL"},
     "CredentialsFunction": (FLOW | ENGINE) - {"CONSENTRY_SECRETS_PREFIX"} | RETURN | PROVIDERS | COMPANY
     | {"CONSENTRY_PUBLIC_BASE_URL"},
@@ -229,6 +229,7 @@ def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
         "ANY /callback/{integration}",
         "ANY /connect",
         "ANY /connect/{integration}",
+        "ANY /connect/{integration}/disconnect",
         "ANY /health",
     }
 

@@ -12,7 +12,7 @@ from dev.recording import Call
 from tests.infrastructure.iam.names import STACK
 from tests.stack.calls import Calls
 from tests.stack.tour import HOTJAR, TICKETING, Tour
-from tests.support.person import Company, consent_url, form_url, query_of
+from tests.support.person import Company, consent_url, disconnect_url, form_url, query_of
 
 UNSHARED: Final = "globex"
 KEPT: Final = {
@@ -111,7 +111,18 @@ class Operations:
         self.company.connect("leaving", TICKETING, account=UNSHARED)
         disconnect, _ = self._of("ManageFunction", lambda: self.company.consentry._call("DELETE", path))
         erase, _ = self._of("RefreshFunction", lambda: self.tour.sees_gone("leaving", TICKETING))
-        return {"disconnect": disconnect, "erase": erase}
+        return {"disconnect": disconnect, "erase": erase} | self._ended()
+
+    def _ended(self) -> dict[str, list[str]]:
+        """The same, by the person herself on the page."""
+        company = self.company
+        company.connect("leaving", TICKETING, account=UNSHARED)
+        url = disconnect_url(company.begin("leaving", TICKETING), TICKETING)
+        question, _ = self._of("CredentialsFunction", lambda: company.get(url))
+        both, answer = self._of("CredentialsFunction", lambda: company.ends(url))
+        assert answer.status_code == 303, answer.text
+        self.tour.sees_gone("leaving", TICKETING)
+        return {"question": question, "ended": both[len(question) :]}
 
     def _read(self) -> dict[str, list[str]]:
         with self.tour.consumer("ReadPolicy").vault() as vault:

@@ -18,6 +18,7 @@ from consentry.connect.callback import ReceiveCallback
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
 from consentry.connect.disconnect import Disconnect, DisconnectTenant
+from consentry.connect.ending import EndConnection
 from consentry.connect.entering import EnterCredentials
 from consentry.connect.exchange import ExchangeCode
 from consentry.connect.offer import ShowOffer
@@ -31,6 +32,7 @@ from consentry.web.boundary import for_people, for_programs
 from consentry.web.connect import ConnectRoute
 from consentry.web.consent import AuthorizeRoutes, CallbackRoute
 from consentry.web.credentials import CredentialsRoute
+from consentry.web.ending import DISCONNECT, EndingRoute, FormRoutes
 from consentry.web.manage import ManageRoutes
 from consentry.web.response import Response
 from tests.support.catalogue import ISSUER, FakeCatalogue
@@ -215,6 +217,19 @@ class Deployment:
         )
 
     @property
+    def end_connection(self) -> EndConnection:
+        return EndConnection(
+            clock=self.clock,
+            randomness=self.randomness,
+            tickets=self.tickets,
+            sessions=self.sessions,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            connections=self.connections,
+            disconnect=lambda: self.disconnect,
+        )
+
+    @property
     def show_offer(self) -> ShowOffer:
         return ShowOffer(
             clock=self.clock,
@@ -264,18 +279,21 @@ class Deployment:
 
     def connect(self, request: Event) -> Response:
         self._invoked()
-        route = ConnectRoute(show=lambda: self.show_offer, base_url=lambda: self.base_url, look=self.look)
+        route = ConnectRoute(
+            show=lambda: self.show_offer, base_url=lambda: self.base_url, return_urls=self.return_urls, look=self.look
+        )
         return for_people(request, route, self.look)
 
     def enter(self, request: Event) -> Response:
         self._invoked()
-        route = CredentialsRoute(
+        credentials = CredentialsRoute(
             enter=lambda: self.enter_credentials,
             base_url=lambda: self.base_url,
             return_urls=self.return_urls,
             look=self.look,
         )
-        return for_people(request, route, self.look, forms=True)
+        ending = EndingRoute(end=lambda: self.end_connection, base_url=lambda: self.base_url, look=self.look)
+        return for_people(request, FormRoutes(credentials, ending), self.look, forms=True)
 
     def manage(self, request: Event) -> Response:
         self._invoked()
@@ -317,8 +335,9 @@ class Browser:
 
     def event(self, url: str, **changes: Any) -> Event:  # noqa: ANN401 - handed on to `event`
         parts = urlsplit(url)
-        kind, _, integration = parts.path.strip("/").partition("/")
-        route = {"authorize": AUTHORIZE, "callback": CALLBACK, "connect": ENTER if integration else CONNECT}[kind]
+        kind, integration, more = (*parts.path.strip("/").split("/"), "", "")[:3]
+        forms = DISCONNECT if more else ENTER
+        route = {"authorize": AUTHORIZE, "callback": CALLBACK, "connect": forms if integration else CONNECT}[kind]
         cookies = [f"{name}={value}" for name, value in self.jar.items()]
         parameters = {"integration": integration} if integration else {}
         return event(route, **{"parameters": parameters, "query": parts.query, "cookies": cookies, **changes})
@@ -326,7 +345,9 @@ class Browser:
     def open(self, url: str, **changes: Any) -> Response:  # noqa: ANN401 - handed on to `event`
         request = self.event(url, **changes)
         at = self.deployment
-        answering = {AUTHORIZE: at.authorize, CALLBACK: at.callback, CONNECT: at.connect, ENTER: at.enter}
+        answering = {
+            AUTHORIZE: at.authorize, CALLBACK: at.callback, CONNECT: at.connect, ENTER: at.enter, DISCONNECT: at.enter,
+        }  # fmt: skip
         response = answering[request["routeKey"]](request)
         for cookie in response.get("cookies", ()):
             self.keep(cookie)

@@ -70,6 +70,12 @@ class Company:
         headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
         return self.browser.post(url, data=fields, headers=headers, allow_redirects=False, timeout=60)
 
+    def ends(self, url: str) -> requests.Response:
+        """Answer the question whether to disconnect as a browser does."""
+        fields = {each["name"]: each["value"] for each in Outline(self.get(url).text).all("input", type="hidden")}
+        headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+        return self.browser.post(url, data=fields, headers=headers, allow_redirects=False, timeout=60)
+
     def connect(self, tenant: str, integration: str, *, account: str = "acme", **wanted: object) -> Json:
         """Go the whole way with confirmation; return the connection."""
         begun = self.begin(tenant, integration, **wanted)
@@ -110,6 +116,11 @@ def consent_url(begun: Mapping[str, Any]) -> str:
 def form_url(begun: Mapping[str, Any], integration: str) -> str:
     """Return where credentials for an integration of the session are entered."""
     return str(begun["connect_url"]).replace("/connect?", f"/connect/{integration}?")
+
+
+def disconnect_url(begun: Mapping[str, Any], integration: str) -> str:
+    """Return where the session's person is asked whether to disconnect."""
+    return form_url(begun, integration).replace("?", "/disconnect?")
 
 
 def query_of(response: requests.Response) -> dict[str, str]:

@@ -8,21 +8,18 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
 
 from consentry import log
-from consentry.adapters import ATTEMPTS, Adapters
+from consentry.adapters import ATTEMPTS
 from consentry.config import Environment
+from consentry.hosted import Hosted
 from consentry.system import LambdaContext
 
 if TYPE_CHECKING:
     from consentry.connect.authorize import Authorize
     from consentry.connect.callback import ReceiveCallback
     from consentry.connect.complete import Complete
-    from consentry.connect.credentials import ConnectWithCredentials
-    from consentry.connect.disconnect import Disconnect, DisconnectTenant
-    from consentry.connect.entering import EnterCredentials
+    from consentry.connect.disconnect import DisconnectTenant
     from consentry.connect.exchange import ExchangeCode
-    from consentry.connect.offer import ShowOffer
     from consentry.connect.sessions import CreateSession
-    from consentry.connect.store import StoreTokens
     from consentry.maintain.operate import Maintain
     from consentry.refresh.dispatch import Dispatch
     from consentry.refresh.engine import RefreshConnection
@@ -34,7 +31,7 @@ _SENDING_AT_ONCE: Final = 10
 _LAMBDA: Final = "AWS_LAMBDA_RUNTIME_API"  # the address of the runtime's API: only a function's own process has one
 
 
-class Wiring(Adapters):
+class Wiring(Hosted):
     """Adapters and use cases of one process. Nothing is read, imported or opened before it is asked for."""
 
     @cached_property
@@ -81,19 +78,6 @@ class Wiring(Adapters):
         )
 
     @cached_property
-    def store(self) -> "StoreTokens":
-        from consentry.connect.store import StoreTokens
-
-        return StoreTokens(
-            clock=self.clock,
-            randomness=self.randomness,
-            connections=self.connections,
-            envelopes=self.envelopes,
-            epoch=self.epoch,
-            min_refresh_seconds=self.min_refresh_seconds,
-        )
-
-    @cached_property
     def create_session(self) -> "CreateSession":
         from consentry.connect.sessions import CreateSession
 
@@ -114,58 +98,10 @@ class Wiring(Adapters):
         return Complete(clock=self.clock, sessions=self.sessions, envelopes=self.envelopes, exchange=self.exchange)
 
     @cached_property
-    def connect_with_credentials(self) -> "ConnectWithCredentials":
-        from consentry.connect.credentials import ConnectWithCredentials
-
-        return ConnectWithCredentials(
-            clock=self.clock,
-            integrations=self.integrations,
-            catalogue=self.catalogue,
-            provider_client=self.provider_client,
-            store=self.store,
-        )
-
-    @cached_property
-    def disconnect(self) -> "Disconnect":
-        from consentry.connect.disconnect import Disconnect
-
-        return Disconnect(
-            clock=self.clock, connections=self.connections, removals=self.removals, catalogue=self.catalogue
-        )
-
-    @cached_property
     def disconnect_tenant(self) -> "DisconnectTenant":
         from consentry.connect.disconnect import DisconnectTenant
 
         return DisconnectTenant(clock=self.clock, removals=self.removals)
-
-    @cached_property
-    def show_offer(self) -> "ShowOffer":
-        from consentry.connect.offer import ShowOffer
-
-        return ShowOffer(
-            clock=self.clock,
-            tickets=self.tickets,
-            sessions=self.sessions,
-            integrations=self.integrations,
-            catalogue=self.catalogue,
-            connections=self.connections,
-        )
-
-    @cached_property
-    def enter_credentials(self) -> "EnterCredentials":
-        from consentry.connect.entering import EnterCredentials
-
-        return EnterCredentials(
-            clock=self.clock,
-            randomness=self.randomness,
-            tickets=self.tickets,
-            sessions=self.sessions,
-            tries=self.sessions,
-            integrations=self.integrations,
-            catalogue=self.catalogue,
-            connect=lambda: self.connect_with_credentials,
-        )
 
     @cached_property
     def refresh(self) -> "RefreshConnection":

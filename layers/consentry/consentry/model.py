@@ -190,7 +190,7 @@ class Completion(StrEnum):
 class Session:
     """What a company's backend allowed one of its users to connect, for half an hour. `id` is public.
 
-    `language` is empty where the browser shall choose.
+    `language` is empty where the browser shall choose. `allow_disconnect` is whether the page may end connections.
     """
 
     id: str
@@ -204,6 +204,7 @@ class Session:
     completion: Completion = Completion.CONFIRM
     allow_account_change: bool = False
     language: str = ""
+    allow_disconnect: bool = False
 
     def key(self, integration: str) -> "ConnectionKey":
         """Return where an integration of this session is connected."""

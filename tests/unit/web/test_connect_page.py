@@ -19,7 +19,7 @@ from consentry.pages.tiles import connect_page
 from consentry.pages.words import words
 from consentry.web.response import Response
 from tests.support.catalogue import CRM, DESK, METRICS, FakeCatalogue
-from tests.support.deployment import CONNECT, Browser, Deployment, query_of
+from tests.support.deployment import CONNECT, OTHER_RETURN_URL, RETURN_URL, Browser, Deployment, query_of
 from tests.support.events import event
 from tests.support.html import Outline
 from tests.support.logs import Log
@@ -31,6 +31,11 @@ WORDY = replace(CRM, scope_words=(ScopeWords(scope="contacts", words={"en": "Rea
 
 def shown(deployment: Deployment, created: dict[str, Any], **changes: Any) -> Response:  # noqa: ANN401 - handed on
     return Browser(deployment).open(created["connect_url"], **changes)
+
+
+def pressable(found: Outline) -> list[dict[str, str]]:
+    """What can be pressed on the tiles: all but the way back."""
+    return [each for each in found.all("a") if "class" in each]
 
 
 def page(deployment: Deployment, created: dict[str, Any], **changes: Any) -> Outline:  # noqa: ANN401 - handed on
@@ -61,7 +66,7 @@ def test_a_consent_is_a_link_to_authorize_and_credentials_one_to_their_form(depl
     created = deployment.created(integrations=ALL)
     found = page(deployment, created)
     ticket = created["connect_url"].partition("?")[2]
-    assert [each["href"] for each in found.all("a")] == [
+    assert [each["href"] for each in pressable(found)] == [
         f"https://vault.test/authorize/crm?{ticket}",
         f"https://vault.test/authorize/desk?{ticket}",
         f"https://vault.test/connect/metrics?{ticket}",
@@ -72,7 +77,7 @@ def test_a_consent_is_a_link_to_authorize_and_credentials_one_to_their_form(depl
 
 def test_the_link_of_a_tile_begins_the_consent(deployment: Deployment, browser: Browser) -> None:
     deployment.provider.then(tokens())
-    link = Outline(browser.open(deployment.created()["connect_url"])["body"]).one("a")["href"]
+    (link,) = [each["href"] for each in pressable(Outline(browser.open(deployment.created()["connect_url"])["body"]))]
     assert browser.open(link)["statusCode"] == 302
 
 
@@ -102,7 +107,7 @@ def test_a_connection_shows_state_account_names_and_times(deployment: Deployment
     for text in ("Connected", "4711", "Shop", "The shop's", "2026-09-21 14:13 UTC", "2027-01-15 07:43 UTC", "Ends"):
         assert text in found.text, text
     assert "Connect CRM again" in found.text
-    assert found.one("a")["class"] == "button quiet"
+    assert [each["class"] for each in pressable(found)] == ["button quiet", "button plain"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_a_connection_shows_state_account_names_and_times(deployment: Deployment
             "A permission is missing",
             "A permission that is needed was not given.",
         ),
-        ("deleting", "", "Being removed", "This connection is being removed."),
+        ("deleting", "", "Being removed", "It was disconnected: nobody gets access by it any more."),
     ],
 )
 def test_a_connection_that_needs_somebody_says_why(
@@ -126,7 +131,15 @@ def test_a_connection_that_needs_somebody_says_why(
     found = page(deployment, deployment.created())
     assert state in found.text
     assert why in found.text
-    assert len(found.all("a")) == (0 if status == "deleting" else 1)
+    links = [each["href"].partition("?")[0].removeprefix("https://vault.test/") for each in pressable(found)]
+    assert links == ([] if status == "deleting" else ["authorize/crm", "connect/crm/disconnect"])
+
+
+def test_a_session_that_may_not_disconnect_offers_no_way_to(deployment: Deployment) -> None:
+    row(deployment)
+    found = page(deployment, deployment.created(allow_disconnect=False))
+    assert [each["class"] for each in pressable(found)] == ["button quiet"]
+    assert "Disconnect" not in found.text
 
 
 def test_connections_of_other_tenants_names_and_integrations_are_not_shown(deployment: Deployment) -> None:
@@ -165,13 +178,40 @@ def test_a_provider_that_is_gone_is_a_tile_without_a_link(deployment: Deployment
 
     created = deployment.created()
     deployment.catalogue = Without()
-    assert page(deployment, created).all("a") == []
+    assert pressable(page(deployment, created)) == []
 
 
 def test_an_integration_that_was_withdrawn_is_left_out(deployment: Deployment) -> None:
     created = deployment.created(integrations=["crm", "desk"])
     withdraw(deployment, "desk")
     assert [each["id"] for each in page(deployment, created).all("h2")] == ["name-crm"]
+
+
+@pytest.mark.parametrize(
+    ("return_url", "company", "href", "told"),
+    [
+        (RETURN_URL, "", f"{RETURN_URL}?session=", "Back to the application"),
+        (OTHER_RETURN_URL, "Globex", f"{OTHER_RETURN_URL}&session=", "Back to Globex"),
+    ],
+)
+def test_whoever_leaves_all_as_it_is_gets_back_to_the_application(
+    deployment: Deployment, return_url: str, company: str, href: str, told: str
+) -> None:
+    deployment.look = Look(company=company)
+    created = deployment.created(return_url=return_url)
+    found = page(deployment, created)
+    assert found.all("a")[-1]["href"] == f"{href}{created['session']}"
+    assert told in found.text
+
+
+@pytest.mark.parametrize("return_url", ["", RETURN_URL])
+def test_there_is_no_way_back_to_what_is_not_registered(deployment: Deployment, return_url: str) -> None:
+    """S-09: it is looked at again when the page is shown."""
+    created = deployment.created(return_url=return_url, completion="direct")
+    deployment.return_urls = frozenset()
+    found = page(deployment, created)
+    assert [each for each in found.all("a") if "class" not in each] == []
+    assert "Back to" not in found.text
 
 
 def withdraw(deployment: Deployment, integration: str) -> None:

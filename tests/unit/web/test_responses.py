@@ -122,7 +122,23 @@ def of_the_page(deployment: Deployment) -> list[Response]:
     answers += [*(sent() for _ in range(6)), browser.open(form)]
     created = deployment.created(integrations=["metrics"])
     form = str(created["connect_url"]).replace("/connect?", "/connect/metrics?")
-    return [*answers, sent(), sent()]
+    return [*answers, sent(), sent(), *of_the_question(deployment)]
+
+
+def of_the_question(deployment: Deployment) -> list[Response]:
+    """The question before a disconnect, asked, answered and refused."""
+    deployment.provider.then(tokens())
+    created = deployment.created(completion="direct", return_url="")
+    browser = Browser(deployment)
+    browser.consents(created)
+    url = str(created["connect_url"]).replace("/connect?", "/connect/crm/disconnect?")
+    asked = browser.open(url)
+    fields = {each["name"]: each["value"] for each in Outline(asked["body"]).all("input", type="hidden")}
+    headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    bodies = [urlencode(each) for each in ({}, fields, fields)]
+    answers = [asked, browser.open(url, method="HEAD"), browser.open(url, headers={"purpose": "prefetch"})]
+    answers += [browser.open(url, method="POST", headers=headers, body=body) for body in bodies]
+    return [*answers, browser.open(url), browser.open(created["connect_url"]), browser.open(f"{url}x")]
 
 
 def broken(_operation: str) -> None:

@@ -24,13 +24,15 @@ class DynamoRemovals:
         self._client = client
         self._table = table
 
-    def mark(self, key: ConnectionKey, *, now: int, removal: Removal) -> Marked:
+    def mark(self, key: ConnectionKey, *, now: int, removal: Removal, consent: str | None = None) -> Marked:
         update = Update().set({"status": _DELETING, "deleting_since": now, "removal": removal.value, "failures": 0})
         update.set({"due_at": now, "due_shard": shard_of(key)}).remove(_ENDED)
         update.require(
             update.equal("v", RECORD_VERSION),
             f"{update.name('status')} <> {update.value(_DELETING)}",
         )
+        if consent is not None:
+            update.require(update.same("consent_id", consent))
         try:
             apply(
                 self._client.update_item,
@@ -42,6 +44,8 @@ class DynamoRemovals:
                 return Marked.ABSENT
             if refused.item.get("v") != RECORD_VERSION:
                 return Marked.UNREADABLE
+            if refused.item.get("status") != _DELETING:
+                return Marked.REPLACED
             less = removal is Removal.UNINSTALL and refused.item.get("removal") != removal
             return self._ask_for_more(key, removal) if less else Marked.DELETING
         return Marked.DELETING

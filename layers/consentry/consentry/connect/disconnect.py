@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from consentry import log
-from consentry.errors import ConsentryError, InvalidRequest, NotConnected, UnreadableRecord
+from consentry.errors import Conflict, ConsentryError, InvalidRequest, NotConnected, UnreadableRecord
 from consentry.model import ConnectionKey, Removal
 from consentry.ports import Catalogue, Clock, Connections
 
@@ -20,10 +20,14 @@ _STOP_SECONDS: Final = 15  # a read and a write that hang, each with its one ret
 
 
 class Marked(StrEnum):
-    """`UNREADABLE`: a row of another version than this code knows, which it does not touch."""
+    """`REPLACED`: the connection descends from another consent than the one to be ended, and was left as it is.
+
+    `UNREADABLE`: a row of another version than this code knows, which it does not touch.
+    """
 
     DELETING = "deleting"
     ABSENT = "absent"
+    REPLACED = "replaced"
     UNREADABLE = "unreadable"
 
 
@@ -36,10 +40,11 @@ class NamedConnections:
 
 
 class Removals(Protocol):
-    def mark(self, key: ConnectionKey, *, now: int, removal: Removal) -> Marked:
+    def mark(self, key: ConnectionKey, *, now: int, removal: Removal, consent: str | None = None) -> Marked:
         """Take the access token away and leave the grant for its revocation, due now, in one conditional update.
 
-        What is marked already stays as it is, but that uninstalling may still be asked for.
+        What is marked already stays as it is, but that uninstalling may still be asked for. With a `consent` (empty for
+        a record without one), only a connection that descends from it is marked.
         """
 
     def names_of(self, tenant: str, *, after: str, limit: int) -> NamedConnections:
@@ -53,14 +58,20 @@ class Disconnect:
     removals: Removals
     catalogue: Catalogue
 
-    def __call__(self, key: ConnectionKey, *, uninstall: bool) -> None:
-        """Raise `NotConnected` if there is no such connection, `InvalidRequest` if its provider has no uninstalling."""
+    def __call__(self, key: ConnectionKey, *, uninstall: bool, consent: str | None = None) -> None:
+        """Raise `NotConnected` if there is no such connection, `InvalidRequest` if its provider has no uninstalling.
+
+        With a `consent`, raise `Conflict` if the connection was made anew since.
+        """
         if uninstall:
             self._require_uninstalling(key)
         removal = Removal.UNINSTALL if uninstall else Removal.REVOKE
-        match self.removals.mark(key, now=self.clock.now(), removal=removal):
+        match self.removals.mark(key, now=self.clock.now(), removal=removal, consent=consent):
             case Marked.ABSENT:
                 raise _absent(key)
+            case Marked.REPLACED:
+                public = "This connection was made anew meanwhile, and was left as it is. Look at it before you end it."
+                raise Conflict(public, code="connection_replaced")
             case Marked.UNREADABLE:
                 raise UnreadableRecord("The stored connection cannot be read. The operator's log has the reason.")
             case Marked.DELETING:

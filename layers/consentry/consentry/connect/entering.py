@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from consentry.connect.credentials import ConnectWithCredentials, checked_inputs, checked_texts
-from consentry.connect.opening import no_such_session, opened, verified
+from consentry.connect.opening import no_such_session, opened, registered, verified
 from consentry.connect.ports import Tries, Try
 from consentry.connect.tickets import Tickets, VerifiedForm, VerifiedTicket, digest, is_token
 from consentry.errors import Conflict, Forbidden, InvalidRequest
@@ -76,11 +76,7 @@ class EnterCredentials:
     def open(self, ticket: VerifiedTicket, integration_id: str) -> Entrance:
         """Raise `Expired` where nothing is to be entered."""
         session = opened(ticket, self.sessions, self.clock.now())
-        if integration_id not in session.integrations:
-            raise no_such_session()
-        integration = self.integrations.integration(integration_id)
-        if integration is None:
-            raise no_such_session()
+        integration = registered(session, integration_id, self.integrations)
         provider = self.catalogue.provider(integration.provider)
         if provider.grant is not Grant.CLIENT_CREDENTIALS:
             raise no_such_session()

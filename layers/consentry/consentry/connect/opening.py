@@ -4,7 +4,7 @@ from consentry.connect.tickets import Tickets, VerifiedTicket
 from consentry.errors import Expired
 from consentry.model import Integration, Session
 from consentry.oauth.provider import Provider
-from consentry.ports import Sessions
+from consentry.ports import Integrations, Sessions
 
 
 def no_such_session() -> Expired:
@@ -27,6 +27,14 @@ def opened(ticket: VerifiedTicket, sessions: Sessions, now: int) -> Session:
     if session is None or session.expires_at <= now:
         raise no_such_session()
     return session
+
+
+def registered(session: Session, integration_id: str, integrations: Integrations) -> Integration:
+    """Raise `Expired` unless the session is for this integration, and it is registered (still)."""
+    integration = integrations.integration(integration_id) if integration_id in session.integrations else None
+    if integration is None:
+        raise no_such_session()
+    return integration
 
 
 def wanted_scopes(session: Session, integration: Integration, provider: Provider) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _LANGUAGE: Final = re.compile(r"[a-z]{2}")
 _KNOWN: Final = frozenset({
     "user_ref", "integrations", "name", "scopes", "return_url", "completion", "allow_account_change", "language",
+    "allow_disconnect",
 })  # fmt: skip
 
 
@@ -60,6 +61,7 @@ class CreateSession:
             return_url=self._return_url(wanted),
             allow_account_change=_yes_or_no(wanted, "allow_account_change"),
             language=_language(wanted),
+            allow_disconnect=_yes_or_no(wanted, "allow_disconnect", otherwise=True),
         )
         if session.scopes and len(session.integrations) > 1:
             _refuse("scopes belong to one provider: name one integration with them, or leave them to the integrations")
@@ -133,8 +135,8 @@ def _completion(wanted: Mapping[str, object]) -> Completion:
     return _refuse('completion must be "confirm" (the default) or "direct"')
 
 
-def _yes_or_no(wanted: Mapping[str, object], field: str) -> bool:
-    value = wanted.get(field, False)
+def _yes_or_no(wanted: Mapping[str, object], field: str, *, otherwise: bool = False) -> bool:
+    value = wanted.get(field, otherwise)
     return value if isinstance(value, bool) else _refuse(f"{field} must be true or false")
 
 

@@ -128,5 +128,17 @@ class Tickets:
             return None
         return VerifiedForm(random)
 
+    def disconnect_form(self, session_id: str, integration: str, binding: str, consent: str) -> str:
+        """Return what makes a question about one connection ours; the very consent that it was shown of counts."""
+        return self._mac("disconnect", session_id, integration, binding, digest(consent))
+
+    def verify_disconnect_form(
+        self, unverified: str, session_id: str, integration: str, binding: str, consent: str
+    ) -> bool:
+        """Whether the MAC is of this session, integration, browser binding and consent."""
+        if not IDENTIFIER.fullmatch(integration) or not is_token(binding):
+            return False  # neither holds the sign that parts the MAC's parts
+        return same(unverified, self.disconnect_form(session_id, integration, binding, consent))
+
     def _mac(self, *parts: str) -> str:
         return _text(hmac.digest(self._key, _bytes("|".join(parts)), "sha256"))[:_MAC]

@@ -22,13 +22,18 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where the tiles lead: `base_url` is the deployment's own, never the request's; `ticket` opens the session."""
+    """Where the tiles lead: `base_url` is the deployment's own, never the request's; `ticket` opens the session.
+
+    `back` is the return URL, empty where there is none that is registered.
+    """
 
     base_url: str
     ticket: str
+    back: str = ""
 
-    def page(self) -> str:
-        return self._to("connect")
+    def page(self, integration: str = "") -> str:
+        """Return the page's address, down to an integration's tile if one is named."""
+        return self._to("connect") + (f"#{name_id(integration)}" if integration else "")
 
     def consent(self, integration: str) -> str:
         return self._to("authorize", integration)
@@ -36,9 +41,17 @@ class Links:
     def form(self, integration: str) -> str:
         return self._to("connect", integration)
 
+    def disconnect(self, integration: str) -> str:
+        return self._to("connect", integration, "disconnect")
+
     def _to(self, *path: str) -> str:
         whole = "/".join((self.base_url, *(quote(each, safe="") for each in path)))
         return f"{whole}?{urlencode({'session': self.ticket})}"
+
+
+def name_id(integration: str) -> str:
+    """Return the id of the heading of an integration's tile."""
+    return f"name-{quote(integration, safe='')}"
 
 
 def plain() -> Manner:

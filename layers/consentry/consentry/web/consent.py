@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlencode
 
 from consentry import log
 from consentry.connect.authorize import FLOW_SECONDS, Authorize
@@ -15,7 +14,7 @@ from consentry.oauth.callback import REFUSED
 from consentry.pages.frame import Manner
 from consentry.pages.look import Look
 from consentry.pages.render import Page
-from consentry.web.manner import in_language_of, manner_of
+from consentry.web.manner import in_language_of, manner_of, return_address
 from consentry.web.request import Request
 from consentry.web.response import Response, binding_cookie, json_answer, page, redirect
 
@@ -114,6 +113,4 @@ def _result(arrived: Arrived) -> dict[str, str]:
 
 
 def _return_url(flow: Flow, result: dict[str, str]) -> str:
-    url = flow.session.return_url
-    query = urlencode({"session": flow.session.id, "integration": flow.integration, **result})
-    return f"{url}{'&' if '?' in url else '?'}{query}"
+    return return_address(flow.session, integration=flow.integration, **result)

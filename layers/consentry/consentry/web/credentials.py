@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
 
 from consentry import log
 from consentry.connect.entering import EnterCredentials, Entrance, FormSent, TooManyTries
@@ -14,7 +13,7 @@ from consentry.model import Connection
 from consentry.pages.form import DESCRIPTION, LABEL, TOKEN, Filled, field_name, form_page
 from consentry.pages.frame import Links
 from consentry.pages.look import Look
-from consentry.web.manner import in_language_of, manner_of
+from consentry.web.manner import in_language_of, manner_of, return_address
 from consentry.web.request import Request
 from consentry.web.response import Response, binding_cookie, html, origin_of, redirect
 
@@ -84,8 +83,7 @@ class CredentialsRoute:
         session = entrance.session
         if session.return_url not in self.return_urls:
             return Links(self.base_url(), request.query("session")).page()
-        told = {"session": session.id, "integration": entrance.integration.id, "status": connection.status.value}
-        return f"{session.return_url}{'&' if '?' in session.return_url else '?'}{urlencode(told)}"
+        return return_address(session, integration=entrance.integration.id, status=connection.status.value)
 
 
 def check_origin(request: Request, base_url: str) -> None:

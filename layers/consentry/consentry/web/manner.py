@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 from consentry.errors import ConsentryError
 from consentry.model import Session
@@ -13,6 +14,12 @@ from consentry.web.request import Request
 
 def manner_of(look: Look, session: Session, request: Request) -> Manner:
     return Manner(look, words_for(session.language, request.headers.get("accept-language", "")))
+
+
+def return_address(session: Session, **told: str) -> str:
+    """Return the session's return URL with what is told there; whether it is registered is the caller's question."""
+    url = session.return_url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'session': session.id, **told})}"
 
 
 @contextmanager
