@@ -21,7 +21,7 @@ BUILT_FROM := template.yaml uv.lock dev/roots.py dev/trim.py $(shell find layers
 # Every line and branch of these is tested; of the whole layer at least 95 %.
 LAYER := layers/consentry/consentry
 CORE := $(LAYER)/oauth/*,$(LAYER)/connect/*,$(LAYER)/refresh/*,$(LAYER)/web/*,$(LAYER)/read.py,$(LAYER)/record.py,$(LAYER)/bearer.py
-CORE := $(CORE),$(LAYER)/http.py,$(LAYER)/tokens.py,$(LAYER)/envelope.py,$(LAYER)/model.py,$(LAYER)/errors.py
+CORE := $(CORE),$(LAYER)/http.py,$(LAYER)/network.py,$(LAYER)/addresses.py,$(LAYER)/tokens.py,$(LAYER)/envelope.py,$(LAYER)/model.py,$(LAYER)/errors.py
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

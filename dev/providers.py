@@ -13,14 +13,20 @@ from dev.mistakes import Mistake
 
 LOCAL: Final = "local-"
 URL_FIELD: Final = re.compile(r'(\b(?:url|\w+_url)\s*=\s*)"https://([^"]*)"')
+OWN_HOST: Final = re.compile(r"(\{\w+\})\.([^/]+)")
 ID_FIELD: Final = re.compile(r'^(id\s*=\s*)"', re.MULTILINE)
 
 
 def write_overlays(target: Path, server_url: str, source: Path = BUILT_IN) -> None:
-    """Write `local-<id>.toml` for each built-in provider, with `https://HOST/...` led to `<server_url>/HOST/...`."""
+    """Write `local-<id>.toml` for each built-in provider, with its URLs led to the server as `local_url` says."""
     for file in sorted(source.glob("*.toml")):
-        text = URL_FIELD.sub(rf'\1"{server_url}/\2"', file.read_text())
+        text = URL_FIELD.sub(lambda url: f'{url[1]}"{local_url(server_url, url[2])}"', file.read_text())
         (target / f"{LOCAL}{file.name}").write_text(ID_FIELD.sub(rf'\1"{LOCAL}', text, count=1))
+
+
+def local_url(server_url: str, address: str) -> str:
+    """Return where `https://<address>` is played: `<server_url>/HOST/...`; a variable of the host follows its name."""
+    return f"{server_url}/{OWN_HOST.sub(r'\2/\1', address, count=1)}"
 
 
 def add_own(target: Path, own: Path) -> None:

@@ -14,7 +14,7 @@ from dev.integrations import Offer
 from dev.mistakes import Mistake
 from dev.providers import LOCAL
 
-SYSTEMS: Final = ("hubspot", "hotjar", "hotmart")
+SYSTEMS: Final = ("hubspot", "hotjar", "hotmart", "zendesk")
 CREATED: Final = 201
 
 type Client = Any  # boto3 makes its clients at run time

@@ -9,7 +9,7 @@ from typing import Final
 from flask import Flask, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from dev.authserver import generic, hotjar, hotmart, hubspot
+from dev.authserver import generic, hotjar, hotmart, hubspot, zendesk
 from dev.authserver.answers import json_answer
 from dev.authserver.control import Control
 from dev.authserver.options import Options
@@ -36,7 +36,7 @@ class QuietHandler(WSGIRequestHandler):
 def make_app(simulation: Simulation) -> Flask:
     app = Flask("dev.authserver")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
-    for system in (hubspot, hotjar, hotmart, generic):
+    for system in (hubspot, hotjar, hotmart, zendesk, generic):
         system.register(app, simulation)
     Control(simulation).register(app)
     every_method = ["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -74,6 +74,13 @@ HOTMART: Final = System(
     accounts=accounts(7001, 7002),
     new_access_token=compressed_looking_token,
 )
+ZENDESK: Final = System(
+    id="zendesk",
+    title="Zendesk",
+    host="zendesk.com",
+    accounts=accounts(31, 32),
+    new_access_token=lambda: secrets.token_hex(32),
+)
 GENERIC: Final = System(
     id="generic",
     title="Example Provider",
@@ -83,4 +90,4 @@ GENERIC: Final = System(
     pkce_required=True,
     sends_issuer=True,
 )
-SYSTEMS: Final = {system.id: system for system in (HUBSPOT, HOTJAR, HOTMART, GENERIC)}
+SYSTEMS: Final = {system.id: system for system in (HUBSPOT, HOTJAR, HOTMART, ZENDESK, GENERIC)}

@@ -12,4 +12,5 @@ at_init(lambda process: process.authorize)
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     process = wiring(context)
-    return for_people(event, AuthorizeRoutes(lambda: process.authorize), process.look)
+    route = AuthorizeRoutes(lambda: process.authorize, lambda: process.base_url, process.look)
+    return for_people(event, route, process.look)

@@ -101,6 +101,24 @@ def test_a_consent_begins_at_its_tile_and_ends_at_the_company(hosted: Page) -> N
     assert "You did not allow the access" in hosted.inner_text("[role=alert]")
 
 
+def test_the_customers_own_address_is_asked_for_on_the_way(hosted: Page) -> None:
+    hosted.get_by_role("link", name=re.compile(r"^Connect Zendesk \(local\)")).click()
+    entry = hosted.get_by_label("Zendesk subdomain")
+    expect(entry).to_have_accessible_description(re.compile("What stands before .zendesk.com"))
+    assert fits(hosted)
+    entry.fill("acme.zendesk.com")
+    hosted.get_by_role("button", name="Continue").click()
+    expect(hosted.get_by_role("alert")).to_contain_text("Zendesk subdomain: this does not look as Zendesk writes it.")
+    expect(entry).to_have_value("acme.zendesk.com")
+    assert hosted.title().startswith("Trouble: ")
+    assert fits(hosted)
+    entry.fill("acme")
+    hosted.keyboard.press("Enter")
+    hosted.wait_for_url("**/zendesk.com/acme/oauth/authorizations/new?**")  # from the form, and no policy in the way
+    hosted.get_by_role("button", name="Allow").click()
+    hosted.wait_for_selector("[role=status]")
+
+
 def test_a_link_that_is_over_says_so_in_the_browser_s_language(chromium: Browser, stack: Ready) -> None:
     context = chromium.new_context(viewport=PHONE, ignore_https_errors=True, locale="pt-BR", java_script_enabled=False)
     page = context.new_page()

@@ -8,7 +8,7 @@ import pytest
 from consentry.catalogue.load import BUILT_IN
 from dev.integrations import default_offers, read_offers
 from dev.mistakes import Mistake
-from dev.providers import add_own, check_own, load_all, write_overlays
+from dev.providers import add_own, check_own, load_all, local_url, write_overlays
 
 SERVER = "http://localhost:4000"
 ORIGINS = frozenset({SERVER})
@@ -28,8 +28,14 @@ def test_every_built_in_provider_has_a_local_twin_at_the_authorization_server(fo
     assert built_in
     for name in built_in:
         real, local = known[name], known[f"local-{name}"]
-        assert local.token.url == real.token.url.replace("https://", f"{SERVER}/")
+        assert local.token.url == local_url(SERVER, real.token.url.removeprefix("https://"))
         assert local.sources == real.sources
+
+
+def test_a_host_of_each_customers_own_becomes_a_part_of_the_path(folder: Path) -> None:
+    known = load_all(folder, ORIGINS)
+    assert known["local-hubspot"].token.url == f"{SERVER}/api.hubapi.com/oauth/2026-03/token"
+    assert known["local-zendesk"].token.url == f"{SERVER}/zendesk.com/{{subdomain}}/oauth/tokens"
 
 
 def test_there_is_an_integration_for_each_of_them_by_its_own_name(folder: Path) -> None:

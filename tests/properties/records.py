@@ -82,7 +82,7 @@ TYPES: Final[Mapping[str, tuple[str, ...]]] = {
         "next_try_at", "lease_until", "pend_gen", "pend_at", "failures",
     ),
     "B": ("access_token", "grant"),
-    "M": ("metadata",),
+    "M": ("metadata", "variables"),
 }  # fmt: skip
 _TYPE_OF: Final = {name: kind for kind, names in TYPES.items() for name in names}
 _STRANGE: Final[Mapping[str, tuple[Value, ...]]] = {

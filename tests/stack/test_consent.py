@@ -160,6 +160,32 @@ def test_the_other_consents_work_too(company: Company, integration: str) -> None
     assert company.connect("others", integration)["status"] == "active"
 
 
+def test_a_customers_own_address_is_asked_for_and_used_from_then_on(company: Company) -> None:
+    begun = company.begin("places", "zendesk")
+    question = company.get(consent_url(begun))
+    assert (question.status_code, "Zendesk subdomain" in Outline(question.text).text) == (200, True)
+    assert company.get(f"{consent_url(begun)}&variable-subdomain=acme.evil").status_code == 400
+    left = company.get(f"{consent_url(begun)}&variable-subdomain=acme")
+    location = left.headers["Refresh"].removeprefix("0;url=")
+    assert location.startswith(f"{company.authorization_server}/zendesk.com/acme/oauth/authorizations/new?")
+    form = {"decision": "allow", "account": "acme"}
+    decided = requests.post(location, data=form, allow_redirects=False, timeout=30)
+    returned = query_of(company.get(decided.headers["Location"]))
+    connection = company.consentry.complete("places", returned["session"], returned["handle"], "u-1")
+    assert connection["metadata"] == {"subdomain": "acme"}
+    wish = {"tenant": "places", "connection": "zendesk#default", "rejected_generation": connection["generation"]}
+    assert company.invoke("RefreshFunction", wish)["outcome"] == "refreshed"
+    assert company.record("places", "zendesk")["variables"] == {"M": {"subdomain": {"S": "acme"}}}  # type: ignore[index]  # it is there
+
+
+def test_a_customers_own_address_may_be_the_companys_to_name(company: Company) -> None:
+    named = {"zendesk": {"subdomain": "globex"}}
+    assert company.connect("named", "zendesk", variables=named)["metadata"] == {"subdomain": "globex"}
+    with pytest.raises(Trouble) as caught:
+        company.connect("named", "zendesk", variables={"zendesk": {"subdomain": "acme"}})
+    assert caught.value.code == "account_mismatch"
+
+
 def test_health_needs_no_session(company: Company) -> None:
     assert company.get(f"{company.ready.base_url}/health").json() == {"status": "ok"}
 

@@ -11,8 +11,10 @@ from consentry.oauth.provider import (
     Pkce,
     Provider,
     RefreshBehaviour,
+    Revocation,
     Rotation,
     TokenEndpoint,
+    UrlVariable,
 )
 
 ISSUER = "https://id.crm.test"
@@ -74,6 +76,51 @@ METRICS = Provider(
             metadata=True,
             pattern="[0-9]{1,20}",
         ),
+    ),
+)
+# Providers with an address of their own for each customer: below a name, and as a part of a path.
+SHOP = Provider(
+    id="shop",
+    name="Shop",
+    grant=Grant.AUTHORIZATION_CODE,
+    checked="2026-11-01",
+    sources=("https://docs.shops.test/",),
+    authorization=AuthorizationEndpoint(
+        url="https://{shop}.shops.test/authorize",
+        pkce=Pkce.REQUIRED,
+        default_scopes=("orders",),
+        issuer="https://{shop}.shops.test",
+        issuer_required=True,
+    ),
+    token=TokenEndpoint(
+        url="https://{shop}.shops.test/token", client_authentication=ClientAuthentication.POST, body=BodyFormat.FORM
+    ),
+    introspection=Introspection(url="https://{shop}.shops.test/whose", account_field="sub"),
+    revocation_url="https://{shop}.shops.test/revoke",
+    revocation=Revocation.TOKEN,
+    refresh=RefreshBehaviour(rotation=Rotation.ROTATES),
+    variables={
+        "shop": UrlVariable(
+            label="Shop name", labels={"pt": "Nome da loja"}, help={"en": "What stands before .shops.test"}
+        )
+    },
+)
+BOOKS = Provider(
+    id="books",
+    name="Books",
+    grant=Grant.CLIENT_CREDENTIALS,
+    checked="2026-11-01",
+    sources=("https://docs.books.test/",),
+    token=TokenEndpoint(
+        url="https://api.books.test/{company}/token",
+        client_authentication=ClientAuthentication.POST,
+        body=BodyFormat.FORM,
+    ),
+    refresh=RefreshBehaviour(rotation=Rotation.REMINT),
+    variables={"company": UrlVariable(label="Company", pattern="[A-Z]{2}[0-9]{1,6}")},
+    credential_inputs=(
+        CredentialInput(name="client_id", label="Client ID", secret=False),
+        CredentialInput(name="client_secret", label="Client secret", secret=True),
     ),
 )
 

@@ -271,7 +271,8 @@ class Deployment:
 
     def authorize(self, request: Event) -> Response:
         self._invoked()
-        return for_people(request, AuthorizeRoutes(lambda: self.departure), self.look)
+        route = AuthorizeRoutes(lambda: self.departure, lambda: self.base_url, self.look)
+        return for_people(request, route, self.look)
 
     def callback(self, request: Event) -> Response:
         self._invoked()

@@ -15,6 +15,7 @@ from consentry.oauth.pkce import Verifier, challenge_s256
 from consentry.oauth.provider import Provider, Rotation
 from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import ClientIdentity, client_credentials_request, code_request, refresh_request
+from consentry.oauth.variables import rendered
 from consentry.oauth.wire import FailureClass, GrantType, HttpAnswer, TokenGrant, TokenRequestFailed
 
 PROVIDERS = load_directory(BUILT_IN)
@@ -45,8 +46,9 @@ def grant(provider: Provider, body: object, kind: GrantType) -> TokenGrant:
     return parse_token_answer(provider, answer(body), grant=kind, now=0)
 
 
-def test_there_are_six() -> None:
-    assert sorted(PROVIDERS) == ["hotjar", "hotjar-code", "hotmart", "hotmart-code", "hubspot", "hubspot-ticketing"]
+def test_there_are_seven() -> None:
+    known = ["hotjar", "hotjar-code", "hotmart", "hotmart-code", "hubspot", "hubspot-ticketing", "zendesk"]
+    assert sorted(PROVIDERS) == known
     assert all(Catalogue().provider(provider_id) == provider for provider_id, provider in PROVIDERS.items())
 
 
@@ -56,7 +58,7 @@ def test_each_says_when_and_where_its_facts_were_read(provider: Provider) -> Non
     assert provider.sources
     text = (BUILT_IN / f"{provider.id}.toml").read_text(encoding="utf-8")
     assert provider.unverified == ("UNVERIFIED" in text)
-    assert provider.unverified == provider.id.endswith("-code")
+    assert provider.unverified == (provider.id.endswith("-code") or provider.id == "zendesk")
 
 
 @pytest.mark.parametrize(
@@ -222,3 +224,20 @@ def test_an_unverified_flow_may_answer_without_a_refresh_token() -> None:
         assert PROVIDERS[provider_id].grant is Grant.AUTHORIZATION_CODE
         tokens = grant(PROVIDERS[provider_id], {"access_token": "t", "expires_in": 60}, GrantType.CODE)
         assert tokens.refresh_token is None
+
+
+def test_zendesk_is_asked_at_the_customers_own_host_with_an_end_to_its_tokens() -> None:
+    zendesk = rendered(PROVIDERS["zendesk"], {"subdomain": "acme"})
+    request = refresh_request(zendesk, CLIENT, Secret("refresh-1"))
+    assert request.url == "https://acme.zendesk.com/oauth/tokens"
+    assert dict(parse_qsl(request.body.decode())) == {
+        "expires_in": "86400",
+        "grant_type": "refresh_token",
+        "refresh_token": "refresh-1",
+        "client_id": "client-1",
+        "client_secret": "secret-1",
+    }
+    tokens = grant(
+        zendesk, {"access_token": "t", "refresh_token": "r", "refresh_token_expires_in": 2592000}, GrantType.REFRESH
+    )
+    assert tokens.refresh_expires_in_seconds == 2_592_000

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import trustme
 from consentry.http import MAX_ANSWER_BYTES, ProviderClient, _Call, verifying_context
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import NotDelivered, Undetermined
+from tests.support.network import PUBLIC, always
 
 type Behaviour = Callable[[socket.socket, bytes], None]
 
 SECRET = "CNRY-secret-in-the-request"
 BODY = f"grant_type=refresh_token&refresh_token={SECRET}".encode()
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Odd: a\r\nX-Odd: b\r\nContent-Length: 8\r\n\r\n{"a": 1}'
+HERE = frozenset({"*"})  # servers on this machine may be asked by plain http
+NAME = "provider.test"
 AMPLE = 10.0
 SHORT = 0.4
 
@@ -108,7 +112,7 @@ def request_to(port: int, scheme: str = "http", host: str = "127.0.0.1") -> Toke
 
 
 def sent(server: Server, seconds: float = AMPLE, client: ProviderClient | None = None) -> HttpAnswer:
-    return (client or ProviderClient()).send(request_to(server.port), deadline_seconds=seconds)
+    return (client or ProviderClient(origins=HERE)).send(request_to(server.port), deadline_seconds=seconds)
 
 
 def refused(server: Server, seconds: float = AMPLE) -> Undetermined:
@@ -222,7 +226,7 @@ def test_no_connection_is_ever_shared_even_with_a_server_that_keeps_them_open() 
         except OSError:
             return
 
-    client = ProviderClient()
+    client = ProviderClient(origins=HERE)
     with serving(keeps_open) as server, ThreadPoolExecutor(10) as threads:
         statuses = list(threads.map(lambda _: sent(server, client=client).status, range(100)))
         assert (statuses, server.connections) == ([200] * 100, 100)
@@ -272,7 +276,7 @@ def test_a_server_that_says_nothing_leaves_the_request_undetermined() -> None:
 
 def test_a_refused_connection_was_never_delivered() -> None:
     with pytest.raises(NotDelivered) as raised:
-        ProviderClient().send(request_to(closed_port()), deadline_seconds=AMPLE)
+        ProviderClient(origins=HERE).send(request_to(closed_port()), deadline_seconds=AMPLE)
     assert SECRET not in str(raised.value)
 
 
@@ -282,7 +286,7 @@ def test_a_name_that_does_not_resolve_was_never_delivered(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(NotDelivered):
-        ProviderClient().send(request_to(1, host="nothing.test"), deadline_seconds=AMPLE)
+        ProviderClient().send(request_to(1, "https", "nothing.test"), deadline_seconds=AMPLE)
 
 
 def test_a_connection_that_stands_only_after_the_deadline_carries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,7 +401,7 @@ def certified(authority: trustme.CA, host: str) -> ssl.SSLContext:
 def trusting(authority: trustme.CA) -> ProviderClient:
     context = verifying_context()
     authority.configure_trust(context)
-    return ProviderClient(context)
+    return ProviderClient(context, network=always(PUBLIC).network)
 
 
 def test_the_environment_cannot_have_the_keys_of_a_connection_written_down(
@@ -408,9 +412,9 @@ def test_the_environment_cannot_have_the_keys_of_a_connection_written_down(
 
 
 def test_tls_with_a_known_authority_and_the_right_name_works(authority: trustme.CA) -> None:
-    with serving(saying(OK), certified(authority, "localhost")) as server:
+    with serving(saying(OK), certified(authority, NAME)) as server:
         client = trusting(authority)
-        answer = client.send(request_to(server.port, "https", "localhost"), deadline_seconds=AMPLE)
+        answer = client.send(request_to(server.port, "https", NAME), deadline_seconds=AMPLE)
     assert answer.body == b'{"a": 1}'
 
 
@@ -421,14 +425,40 @@ def test_a_certificate_of_an_unknown_authority_receives_nothing(
     authority.cert_pem.write_to_path(str(bundle))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(bundle))
-    with serving(saying(OK), certified(authority, "localhost")) as server, pytest.raises(NotDelivered):
-        ProviderClient().send(request_to(server.port, "https", "localhost"), deadline_seconds=AMPLE)
+    with serving(saying(OK), certified(authority, NAME)) as server, pytest.raises(NotDelivered):
+        ProviderClient(network=always(PUBLIC).network).send(
+            request_to(server.port, "https", NAME), deadline_seconds=AMPLE
+        )
     assert server.received == []
 
 
 def test_a_certificate_for_another_name_receives_nothing(authority: trustme.CA) -> None:
     with serving(saying(OK), certified(authority, "other.test")) as server, pytest.raises(NotDelivered):
-        trusting(authority).send(request_to(server.port, "https", "localhost"), deadline_seconds=AMPLE)
+        trusting(authority).send(request_to(server.port, "https", NAME), deadline_seconds=AMPLE)
+    assert server.received == []
+
+
+@pytest.mark.parametrize("days", [(-30, -1), (1, 30)], ids=["expired", "not yet valid"])
+def test_a_certificate_out_of_its_time_receives_nothing(authority: trustme.CA, days: tuple[int, int]) -> None:
+    """S-33."""
+    today = datetime.now(UTC)
+    begins, ends = (today + timedelta(days=each) for each in days)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(NAME, not_before=begins, not_after=ends).configure_cert(context)
+    with serving(saying(OK), context) as server, pytest.raises(NotDelivered):
+        trusting(authority).send(request_to(server.port, "https", NAME), deadline_seconds=AMPLE)
+    assert server.received == []
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_a_server_of_an_older_tls_receives_nothing(authority: trustme.CA, version: ssl.TLSVersion) -> None:
+    """S-33."""
+    context = certified(authority, NAME)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, version
+    with serving(saying(OK), context) as server, pytest.raises(NotDelivered):
+        trusting(authority).send(request_to(server.port, "https", NAME), deadline_seconds=AMPLE)
     assert server.received == []
 
 
@@ -441,19 +471,21 @@ def test_old_tls_is_not_spoken() -> None:
 
 def test_a_server_that_does_not_speak_tls_receives_nothing() -> None:
     with serving(saying(OK)) as server, pytest.raises(NotDelivered):
-        ProviderClient().send(request_to(server.port, "https", "localhost"), deadline_seconds=SHORT)
+        ProviderClient(network=always(PUBLIC).network).send(
+            request_to(server.port, "https", NAME), deadline_seconds=SHORT
+        )
 
 
 def test_a_peer_that_closes_within_tls_leaves_the_request_undetermined(authority: trustme.CA) -> None:
-    with serving(saying(b""), certified(authority, "localhost")) as server, pytest.raises(Undetermined) as raised:
-        trusting(authority).send(request_to(server.port, "https", "localhost"), deadline_seconds=AMPLE)
+    with serving(saying(b""), certified(authority, NAME)) as server, pytest.raises(Undetermined) as raised:
+        trusting(authority).send(request_to(server.port, "https", NAME), deadline_seconds=AMPLE)
     assert raised.value.peer_closed
 
 
 def test_an_answer_that_drips_through_tls_ends_at_the_deadline(authority: trustme.CA) -> None:
     drip, finished = dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"x")
-    with serving(drip, certified(authority, "localhost")) as server, pytest.raises(Undetermined) as raised:
-        trusting(authority).send(request_to(server.port, "https", "localhost"), deadline_seconds=SHORT)
+    with serving(drip, certified(authority, NAME)) as server, pytest.raises(Undetermined) as raised:
+        trusting(authority).send(request_to(server.port, "https", NAME), deadline_seconds=SHORT)
     assert str(raised.value) == "deadline"
     assert not finished.is_set()
 
@@ -463,7 +495,7 @@ def test_one_client_serves_many_threads() -> None:
         body = request.partition(b"\r\n\r\n")[2]
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
-    client = ProviderClient()
+    client = ProviderClient(origins=HERE)
     with serving(echo) as server:
 
         def one(n: int) -> bytes:

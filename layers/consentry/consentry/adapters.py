@@ -137,7 +137,7 @@ class Adapters:
     def provider_client(self) -> "ProviderClient":
         from consentry.http import ProviderClient
 
-        return ProviderClient()
+        return ProviderClient(origins=self.environment.listing("CONSENTRY_INSECURE_PROVIDER_ORIGINS"))
 
     @property
     def base_url(self) -> str:

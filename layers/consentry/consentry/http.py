@@ -2,17 +2,20 @@
 
 `requests` with its defaults would follow redirects with the client secret in hand, take credentials from `.netrc`,
 certificates and proxies from the environment, and wait forever for a server that sends a byte a second. None of that
-happens here. Every request gets a fresh connection: a reused one that the server just closed would leave it open
-whether the request arrived.
+happens here. A name is resolved once; every address that it has must be public, and one of these is connected to.
+Only the origins that a deployment lists as insecure may be on this machine. Every request gets a fresh connection: a
+reused one that the server just closed would leave it open whether the request arrived.
 """
 
 import logging
 import ssl
 import threading
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from socket import SHUT_RDWR, socket
-from typing import Any, Final
+from socket import SHUT_RDWR, gaierror, socket
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import certifi
 import requests
@@ -22,6 +25,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
+from consentry.addresses import is_allowed_origin, is_loopback, is_public
+from consentry.network import Network
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import NotDelivered, Undetermined
 
@@ -34,6 +39,8 @@ _CHUNK: Final = 8 * 1024
 class _Call:
     """One request under its deadline: when that passes, the socket is shut down under whoever waits on it."""
 
+    network: Network = field(default_factory=Network)
+    permits: Callable[[str], bool] = is_public
     connected: socket | None = None
     delivered: bool = False
     expired: bool = False
@@ -61,15 +68,25 @@ _current: ContextVar[_Call] = ContextVar("call")
 
 
 class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket:
+        """Connect as urllib3 would, and say what failed in its words; the name stays what certificates are for."""
+        call = _current.get()
+        try:
+            return call.network.open(self.host, self.port, cast("float", self.timeout), call.permits)
+        except gaierror as error:
+            raise NameResolutionError(self.host, self, error) from None
+        except TimeoutError:
+            raise ConnectTimeoutError(self, "timed out") from None
+        except OSError:
+            raise NewConnectionError(self, "refused") from None
+
     def connect(self) -> None:
         super().connect()
         _current.get().attach(self.sock)
 
 
-class _SecureConnection(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _current.get().attach(self.sock)
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
@@ -116,20 +133,29 @@ class _Session(requests.Session):
 
 
 class ProviderClient:
-    """`ports.TokenEndpointClient` over `requests`."""
+    """`ports.TokenEndpointClient` over `requests`. `origins` are those on this machine that plain http may go to."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        *,
+        origins: Collection[str] = (),
+        network: Network | None = None,
+    ) -> None:
         # Its messages hold whole URLs and pieces of answers; a provider decides when a warning is written.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
         self._context = context or verifying_context()
+        self._origins = frozenset(origins)
+        self._network = network or Network()
 
     def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
-        call = _Call()
+        call = _Call(self._network)
         token = _current.set(call)
         timer = threading.Timer(deadline_seconds, call.expire)
         timer.daemon = True
         timer.start()
         try:
+            call.permits = self._permits(request.url)
             answer = self._exchange(request, deadline_seconds)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise _classified(error, call) from None
@@ -139,6 +165,15 @@ class ProviderClient:
         if call.expired:  # a body that ends where the socket was shut down may only look complete
             raise Undetermined("deadline")
         return answer
+
+    def _permits(self, url: str) -> Callable[[str], bool]:
+        """Return what an address has to be: loopback for an insecure origin that is listed, and else public."""
+        parts = urlsplit(url)
+        if is_allowed_origin(parts, self._origins):
+            return is_loopback
+        if parts.scheme != "https":
+            raise NotDelivered("not_https")
+        return is_public
 
     def _exchange(self, request: TokenRequest, deadline_seconds: float) -> HttpAnswer:
         # A pool of its own for each request: in a shared one, another thread could take this connection over before it

@@ -117,6 +117,7 @@ class ConnectionKey:
 
 
 type Metadata = Mapping[str, str | int]
+type Variables = Mapping[str, str]  # parts of the provider's URLs that a customer decides, by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,7 @@ class Connection:
     scopes: tuple[str, ...] = ()
     account: str = ""
     metadata: Metadata = field(default_factory=dict)
+    variables: Variables = field(default_factory=dict)
     label: str = ""
     description: str = ""
     commit_id: str = ""
@@ -191,6 +193,7 @@ class Session:
     """What a company's backend allowed one of its users to connect, for half an hour. `id` is public.
 
     `language` is empty where the browser shall choose. `allow_disconnect` is whether the page may end connections.
+    `variables` are what the company says of the providers' URLs, by integration; what it leaves out is asked for.
     """
 
     id: str
@@ -205,6 +208,7 @@ class Session:
     allow_account_change: bool = False
     language: str = ""
     allow_disconnect: bool = False
+    variables: Mapping[str, Variables] = field(default_factory=dict)
 
     def key(self, integration: str) -> "ConnectionKey":
         """Return where an integration of this session is connected."""
@@ -238,6 +242,7 @@ class Flow:
     handle_hashes: tuple[str, ...] = ()
     parked_until: int = 0
     outcome: str = ""
+    variables: Variables = field(default_factory=dict)
 
     @property
     def key(self) -> ConnectionKey:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from consentry.connect.authorize import Departure
 from consentry.connect.flow_secrets import open_verifier
 from consentry.connect.tickets import digest
 from consentry.model import FlowStatus, Secret
@@ -259,5 +260,6 @@ def test_a_key_that_is_away_leaves_no_flow_behind(deployment: Deployment) -> Non
 
 def test_a_departure_does_not_print_its_binding(deployment: Deployment) -> None:
     departure = deployment.departure(ticket_of(deployment.created()), "crm")
+    assert isinstance(departure, Departure)
     assert isinstance(departure.binding, Secret)
     assert departure.binding.reveal() not in repr(departure)

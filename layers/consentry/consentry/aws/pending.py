@@ -139,6 +139,7 @@ def _flow_id(session_id: str, integration: str) -> str:
 
 _FLOW_PLAIN: Final = (
     "integration", "provider", "client_id", "redirect_uri", "state_hash", "browser_hash", "expires_at", "verifier",
+    "variables",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ _TYPES: Final[Mapping[type, tuple[str, ...]]] = {
         "deleting_since",
     ),
     bytes: ("access_token", "grant"),
-    dict: ("metadata",),
+    dict: ("metadata", "variables"),
 }  # fmt: skip
 _TOO_LARGE: Final = 2**53
 _KNOWN: Final = {name: kind for kind, names in _TYPES.items() for name in names}

@@ -28,6 +28,9 @@ def _value(annotation: object, value: object) -> object:
         annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
     if get_origin(annotation) is tuple:
         return tuple(_value(get_args(annotation)[0], each) for each in cast("list[object]", value))
+    if get_origin(annotation) is Mapping:
+        table = cast("Mapping[str, object]", value)
+        return {name: _value(get_args(annotation)[1], each) for name, each in table.items()}
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return annotation(cast("str", value))
     if isinstance(annotation, type) and is_dataclass(annotation):

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from consentry.addresses import is_allowed_origin
 from consentry.catalogue.shape import UNSUPPORTED
+from consentry.catalogue.templates import sample, template_problems, variable_problems
 from consentry.model import Grant
 from consentry.oauth import authorization, token_request
 from consentry.oauth.provider import ClientAuthentication, CredentialInput, Provider, Rotation
+from consentry.oauth.variables import urls_of
 
-ANY_LOOPBACK: Final = "*"
-
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -33,6 +33,7 @@ _OWN_HEADERS: Final = frozenset(
 def broken_rules(provider: Provider, allowed_origins: frozenset[str]) -> Iterator[str]:
     """Yield a sentence for each broken rule: the field, what is wrong, and what to write instead."""
     yield from _urls(provider, allowed_origins)
+    yield from _variables(provider)
     yield from _sources(provider)
     yield from _grant(provider)
     yield from _inputs(provider)
@@ -44,21 +45,11 @@ def broken_rules(provider: Provider, allowed_origins: frozenset[str]) -> Iterato
 
 
 def _urls(provider: Provider, allowed_origins: frozenset[str]) -> Iterator[str]:
-    urls = {
-        "token.url": provider.token.url,
-        "token.refresh_url": provider.token.refresh_url,
-        "revocation_url": provider.revocation_url,
-        "uninstall_url": provider.uninstall_url,
-    }
-    if provider.authorization:
-        urls["authorization.url"] = provider.authorization.url
-        urls["authorization.issuer"] = provider.authorization.issuer
-    if provider.introspection:
-        urls["introspection.url"] = provider.introspection.url
     needed = {"token.url", "authorization.url", "introspection.url"}
-    for where, url in urls.items():
+    for where, url in urls_of(provider).items():
         if url or where in needed:
-            yield from (f"{where} {problem}" for problem in url_problems(url, allowed_origins))
+            problems = [*url_problems(sample(provider, url), allowed_origins), *template_problems(provider, url)]
+            yield from (f"{where} {problem}" for problem in problems)
     if provider.authorization and "?" in provider.authorization.issuer:
         yield "authorization.issuer must have no query (RFC 8414 section 2): write it as the provider sends it"
 
@@ -69,7 +60,7 @@ def url_problems(url: str, allowed_origins: frozenset[str]) -> Iterator[str]:
     if parts is None or not _URL.fullmatch(url):
         yield f"is not a URL: {url!r}; write it as https://host/path"
         return
-    if parts.scheme != "https" and not _allowed(parts, allowed_origins):
+    if parts.scheme != "https" and not is_allowed_origin(parts, allowed_origins):
         yield f"must begin with https://, not {parts.scheme or 'nothing'}: {url!r}"
     if "@" in parts.netloc:
         yield "must not hold a user name or password: remove everything up to the @"
@@ -86,11 +77,6 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:  # broken brackets, or a port that is none
         return None
     return parts
-
-
-def _allowed(parts: SplitResult, allowed_origins: frozenset[str]) -> bool:
-    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    return loopback and (ANY_LOOPBACK in allowed_origins or f"http://{parts.netloc}" in allowed_origins)
 
 
 def _sources(provider: Provider) -> Iterator[str]:
@@ -134,6 +120,21 @@ def _inputs(provider: Provider) -> Iterator[str]:
         yield from _client_credentials(provider, inputs)
     elif inputs:
         yield "credential_inputs are for client_credentials only: remove them"
+
+
+def _variables(provider: Provider) -> Iterator[str]:
+    yield from variable_problems(provider)
+    for name, variable in provider.variables.items():
+        if not _is_pattern(variable.pattern):
+            yield (
+                f"variables.{name} has a pattern that is not one: one character class with a count, such as "
+                "[a-z]{2,20}, or several of them and plain letters in a row"
+            )
+        if variable.help and "en" not in variable.help:
+            yield f"variables.{name}.help must say it in English: en = ..."
+        yield from _by_language(f"variables.{name}.label", {"en": variable.label})
+        yield from _by_language(f"variables.{name}.labels", variable.labels)
+        yield from _by_language(f"variables.{name}.help", variable.help)
 
 
 def _is_pattern(pattern: str) -> bool:

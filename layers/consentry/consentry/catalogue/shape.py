@@ -69,12 +69,17 @@ class Reader:
         if get_origin(annotation) is tuple:
             return self._list(get_args(annotation)[0], value, where)
         if get_origin(annotation) is Mapping:
-            return _strings(value)
+            return self._mapping(get_args(annotation)[1], value, where)
         if isinstance(annotation, type) and issubclass(annotation, StrEnum):
             return _choice(annotation, value)
         if isinstance(annotation, type) and is_dataclass(annotation):
             return self.table(annotation, _table(value), where)
         return _scalar(annotation, value)
+
+    def _mapping(self, kind: object, value: object, where: str) -> Mapping[str, object]:
+        if kind is str:
+            return _strings(value)
+        return {name: self._fitting(kind, each, _join(where, name)) for name, each in _table(value).items()}
 
     def _list(self, kind: object, value: object, where: str) -> tuple[object, ...]:
         if not isinstance(value, list):

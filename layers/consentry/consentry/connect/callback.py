@@ -24,6 +24,7 @@ from consentry.oauth.callback import (
     parse_callback,
     validate_callback,
 )
+from consentry.oauth.variables import rendered
 from consentry.ports import Catalogue, Clock, Envelopes, Randomness, Sessions
 
 PARKED_SECONDS: Final = 60
@@ -89,7 +90,7 @@ class ReceiveCallback:
         return flow
 
     def _validated(self, flow: Flow, unverified: UnverifiedCallback) -> AuthorizationCode | AuthorizationDenied:
-        endpoint = authorization_endpoint(self.catalogue.provider(flow.provider))
+        endpoint = authorization_endpoint(rendered(self.catalogue.provider(flow.provider), flow.variables))
         try:
             return validate_callback(unverified, authorization=endpoint, expected_state=StateHash(flow.state_hash))
         except InvalidRequest as error:

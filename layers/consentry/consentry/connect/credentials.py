@@ -11,10 +11,11 @@ from consentry.errors import InvalidRequest, NotFound
 from consentry.model import MOST_TEXT, Connection, ConnectionKey, Grant, Integration, Metadata, Secret
 from consentry.oauth.provider import CredentialInput, Provider
 from consentry.oauth.token_request import client_credentials_request
+from consentry.oauth.variables import checked_variables, rendered
 from consentry.oauth.wire import GrantType
 from consentry.ports import Catalogue, Clock, Integrations, TokenEndpointClient
 
-_KNOWN: Final = frozenset({"inputs", "label", "description"})
+_KNOWN: Final = frozenset({"inputs", "label", "description", "variables"})
 
 
 class InvalidInput(InvalidRequest):
@@ -45,6 +46,8 @@ class ConnectWithCredentials:
     ) -> Connection:
         """As `__call__`, for an integration that is known to take credentials."""
         inputs, texts = checked_inputs(provider, body), checked_texts(body)
+        variables = checked_variables(provider, given_by(body))
+        provider = rendered(provider, variables)
         before = self.store.connections.read(key)
         refuse_what_is_removed(before, self.clock.now())
         keys = self.store.sealing_keys(key)
@@ -63,6 +66,7 @@ class ConnectWithCredentials:
             asked_at=asked_at,
             account=tokens.account,
             metadata={**tokens.metadata, **_metadata(provider, inputs)},
+            variables=variables,
             requested_scopes=integration.scopes,
             credentials=inputs,
             texts=texts,
@@ -87,12 +91,22 @@ def checked_inputs(provider: Provider, body: Mapping[str, object]) -> dict[str, 
     """Return what was entered, by name; raise `InvalidRequest` naming what is wrong."""
     given = body.get("inputs")
     if set(body) - _KNOWN or not isinstance(given, dict):
-        raise InvalidRequest('the body must be {"inputs": {...}, "label": "...", "description": "..."}')
+        raise InvalidRequest(
+            'the body must be {"inputs": {...}, "label": "...", "description": "...", "variables": {...}}'
+        )
     known = {each.name: each for each in provider.credential_inputs}
     if unknown := sorted(set(given) - set(known)):
         raise InvalidRequest(f"unknown input {unknown[0][:40]!r}; {provider.name} wants {', '.join(known)}")
     checked = {name: _checked(wanted, given.get(name)) for name, wanted in known.items()}
     return {name: secret for name, secret in checked.items() if secret}
+
+
+def given_by(body: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what a body says of the provider's URLs, unchecked but for its shape."""
+    given = body.get("variables", {})
+    if isinstance(given, dict):
+        return given
+    raise InvalidRequest('variables must be an object: {"<name>": "<value>"}')
 
 
 def _checked(wanted: CredentialInput, value: object) -> Secret:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from consentry.connect.credentials import ConnectWithCredentials, checked_inputs, checked_texts
-from consentry.connect.opening import no_such_session, opened, registered, verified
+from consentry.connect.credentials import ConnectWithCredentials, checked_inputs, checked_texts, given_by
+from consentry.connect.opening import chosen_variables, no_such_session, open_variables, opened, registered, verified
 from consentry.connect.ports import Tries, Try
 from consentry.connect.tickets import Tickets, VerifiedForm, VerifiedTicket, digest, is_token
 from consentry.errors import Conflict, Forbidden, InvalidRequest
@@ -42,6 +42,11 @@ class Entrance:
     @property
     def name(self) -> str:
         return self.integration.display_name or self.provider.name
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of those parts of the provider's URLs that the person decides."""
+        return open_variables(self.session, self.integration.id, self.provider)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +94,16 @@ class EnterCredentials:
     def submit(self, entrance: Entrance, form: VerifiedForm, body: Mapping[str, object]) -> Connection:
         """Try the credentials and store them.
 
-        Raise `InvalidInput` for what cannot be tried (which costs nothing), `FormSent` and `TooManyTries`, and what
-        `ConnectWithCredentials` raises.
+        Raise `InvalidInput` and `InvalidVariable` for what cannot be tried (which costs nothing), `FormSent` and
+        `TooManyTries`, and what `ConnectWithCredentials` raises.
         """
         checked_inputs(entrance.provider, body)
         checked_texts(body)
+        session, integration, provider = entrance.session, entrance.integration, entrance.provider
+        variables = chosen_variables(session, integration.id, provider, given_by(body))
         self._spend(entrance, form)
-        return self.connect().store_checked(
-            entrance.session.key(entrance.integration.id), entrance.integration, entrance.provider, body
-        )
+        whole = {**body, "variables": variables}
+        return self.connect().store_checked(session.key(integration.id), integration, provider, whole)
 
     def _spend(self, entrance: Entrance, form: VerifiedForm) -> None:
         spent = self.tries.spend_try(entrance.session.id, form=digest(form.random), claim_id=self.randomness.token())

@@ -12,7 +12,7 @@ from typing import Final
 
 from consentry import log
 from consentry.connect.authorize import already_received
-from consentry.connect.store import Arrival, StoreTokens, refuse_what_is_removed
+from consentry.connect.store import Arrival, StoreTokens, refuse_other_place, refuse_what_is_removed
 from consentry.errors import ConsentryError, InvalidRequest, Misconfigured, ProviderTrouble, TryLater
 from consentry.model import Connection, Flow, FlowStatus, Grant, Metadata
 from consentry.oauth.callback import AuthorizationCode
@@ -21,6 +21,7 @@ from consentry.oauth.pkce import Verifier
 from consentry.oauth.provider import Provider
 from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import ClientIdentity, code_request
+from consentry.oauth.variables import rendered
 from consentry.oauth.wire import FailureClass, GrantType, TokenGrant, TokenRequest, TokenRequestFailed
 from consentry.ports import (
     Catalogue,
@@ -96,10 +97,12 @@ class ExchangeCode:
             log.record("end of consent not written", {**fields, "detail": trouble.detail}, level="error")
 
     def _prepare(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> _Prepared:
-        provider = self.catalogue.provider(flow.provider)
+        provider = rendered(self.catalogue.provider(flow.provider), flow.variables)
         client = ClientIdentity(flow.client_id, self.secrets.client_secrets(flow.integration))
         before = self.store.connections.read(flow.key)
         refuse_what_is_removed(before, self.clock.now())
+        if not flow.session.allow_account_change:
+            refuse_other_place(provider, flow.variables, before)
         prepared = _Prepared(
             flow=flow,
             provider=provider,
@@ -127,6 +130,7 @@ class ExchangeCode:
             asked_at=asked_at,
             account=account,
             metadata=metadata,
+            variables=flow.variables,
             requested_scopes=flow.scopes,
             same_account=not flow.session.allow_account_change,
         )

@@ -1,9 +1,12 @@
 """What a ticket opens: a session that is neither unknown nor over nor used up, and what may be asked for in it."""
 
+from collections.abc import Mapping
+
 from consentry.connect.tickets import Tickets, VerifiedTicket
 from consentry.errors import Expired
 from consentry.model import Integration, Session
 from consentry.oauth.provider import Provider
+from consentry.oauth.variables import checked_variables
 from consentry.ports import Integrations, Sessions
 
 
@@ -41,3 +44,23 @@ def wanted_scopes(session: Session, integration: Integration, provider: Provider
     """Return what a consent asks for: the session's scopes, else the integration's, else the provider's default."""
     default = provider.authorization.default_scopes if provider.authorization else ()
     return session.scopes or integration.scopes or default
+
+
+def open_variables(session: Session, integration_id: str, provider: Provider) -> tuple[str, ...]:
+    """Return the names of those parts of the provider's URLs that the session leaves to the person."""
+    given = session.variables.get(integration_id, {})
+    return tuple(name for name in provider.variables if name not in given)
+
+
+def chosen_variables(
+    session: Session, integration_id: str, provider: Provider, unverified: Mapping[str, object]
+) -> dict[str, str]:
+    """Return all variables: what the session says counts, and what it leaves open is taken from the person.
+
+    Raise `InvalidVariable` for the first that is missing or will not do.
+    """
+    given = {
+        name: each for name, each in session.variables.get(integration_id, {}).items() if name in provider.variables
+    }
+    asked = open_variables(session, integration_id, provider)
+    return checked_variables(provider, {**given, **{name: unverified.get(name) for name in asked}})

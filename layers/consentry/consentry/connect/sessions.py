@@ -7,7 +7,9 @@ from typing import Final, Never
 
 from consentry.connect.tickets import Tickets
 from consentry.errors import InvalidRequest, Misconfigured, NotFound
-from consentry.model import DEFAULT_NAME, Completion, Grant, Session, identifier
+from consentry.model import DEFAULT_NAME, Completion, Grant, Session, Variables, identifier
+from consentry.oauth.provider import Provider
+from consentry.oauth.variables import given_variables
 from consentry.ports import Catalogue, Clock, Integrations, Randomness, Sessions
 
 SESSION_SECONDS: Final = 1800
@@ -17,7 +19,7 @@ _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _LANGUAGE: Final = re.compile(r"[a-z]{2}")
 _KNOWN: Final = frozenset({
     "user_ref", "integrations", "name", "scopes", "return_url", "completion", "allow_account_change", "language",
-    "allow_disconnect",
+    "allow_disconnect", "variables",
 })  # fmt: skip
 
 
@@ -48,12 +50,12 @@ class CreateSession:
         if unknown := sorted(set(wanted) - _KNOWN):
             _refuse(f"unknown field {unknown[0][:40]!r}; known are {', '.join(sorted(_KNOWN))}")
         ticket, session_id = self.tickets.ticket(self.randomness.token())
-        integrations = tuple(self._offered(each) for each in _texts(wanted, "integrations", required=True))
+        integrations = {each: self._offered(each) for each in _texts(wanted, "integrations", required=True)}
         session = Session(
             id=session_id,
             tenant=identifier(tenant, "tenant"),
             user_ref=_text(wanted, "user_ref"),
-            integrations=tuple(each for each, _ in integrations),
+            integrations=tuple(integrations),
             expires_at=self.clock.now() + SESSION_SECONDS,
             name=identifier(wanted.get("name", DEFAULT_NAME), "name"),
             scopes=_scopes(wanted),
@@ -62,27 +64,28 @@ class CreateSession:
             allow_account_change=_yes_or_no(wanted, "allow_account_change"),
             language=_language(wanted),
             allow_disconnect=_yes_or_no(wanted, "allow_disconnect", otherwise=True),
+            variables=_variables(wanted, integrations),
         )
         if session.scopes and len(session.integrations) > 1:
             _refuse("scopes belong to one provider: name one integration with them, or leave them to the integrations")
-        by_consent = tuple(each for each, grant in integrations if grant is Grant.AUTHORIZATION_CODE)
+        by_consent = tuple(each for each, known in integrations.items() if known.grant is Grant.AUTHORIZATION_CODE)
         _check_fits(session, by_consent)
         self.sessions.create(session)
         return CreatedSession(session, ticket, by_consent)
 
-    def _offered(self, integration_id: str) -> tuple[str, Grant]:
+    def _offered(self, integration_id: str) -> Provider:
         integration = self.integrations.integration(identifier(integration_id, "integrations"))
         if integration is None:
             raise NotFound(
                 f"there is no integration {integration_id!r}; see GET /integrations", code="unknown_integration"
             )
-        grant = self.catalogue.provider(integration.provider).grant
-        if grant is Grant.AUTHORIZATION_CODE and not integration.client_id:
+        provider = self.catalogue.provider(integration.provider)
+        if provider.grant is Grant.AUTHORIZATION_CODE and not integration.client_id:
             public = (
                 f"integration {integration_id!r} has no client_id: its operator adds the one that the provider gave"
             )
             raise Misconfigured(public)
-        return integration.id, grant
+        return provider
 
     def _return_url(self, wanted: Mapping[str, object]) -> str:
         url = wanted.get("return_url", "")
@@ -133,6 +136,16 @@ def _completion(wanted: Mapping[str, object]) -> Completion:
     if isinstance(value, str) and value in {each.value for each in Completion}:
         return Completion(value)
     return _refuse('completion must be "confirm" (the default) or "direct"')
+
+
+def _variables(wanted: Mapping[str, object], providers: Mapping[str, Provider]) -> Mapping[str, Variables]:
+    """Check what is said of the providers' URLs; `InvalidVariable` names what will not do."""
+    values = wanted.get("variables", {})
+    if not isinstance(values, dict) or not all(isinstance(each, dict) for each in values.values()):
+        _refuse('variables must be an object of objects: {"<integration>": {"<name>": "<value>"}}')
+    if foreign := sorted(set(values) - set(providers)):
+        _refuse(f"variables name {foreign[0][:40]!r}, which is none of the session's integrations")
+    return {each: given_variables(providers[each], given) for each, given in values.items()}
 
 
 def _yes_or_no(wanted: Mapping[str, object], field: str, *, otherwise: bool = False) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consentry.errors import BeingRemoved, Conflict, ProviderTrouble
-from consentry.model import Cause, Connection, ConnectionKey, Grant, Metadata, Secret, Status
+from consentry.model import Cause, Connection, ConnectionKey, Grant, Metadata, Secret, Status, Variables
 from consentry.oauth.provider import Provider
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Clock, Commit, CommitOutcome, Connections, Envelopes, Randomness, StorageUnavailable
@@ -17,7 +17,7 @@ _RETRY_SECONDS: Final = 0.25
 _REMOVAL_SECONDS: Final = 120  # the next sweep of the schedule, and a worker's life
 _LAST_SECONDS: Final = 7.0  # a write that hangs may last so long (`bootstrap`)
 _MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {"key", "grant_type", "status", "scopes"}
-_OF_A_GRANT: Final = ("grant", "grant_expires_at", "warned_at", "client_account")
+_OF_A_GRANT: Final = ("grant", "grant_expires_at", "warned_at", "client_account", "variables")
 _KEPT: Final = ("label", "description", "created_at")  # a consent says nothing about these, unless it does
 
 
@@ -27,6 +27,7 @@ class Arrival:
 
     `asked_at` is when they were asked for, because a lifetime counts from there at the latest; None is now.
     `credentials` are kept as the grant where there are any. `same_account` refuses another account than the connected.
+    `provider` is rendered with `variables`, which readers find in the metadata as well.
     """
 
     key: ConnectionKey
@@ -37,6 +38,7 @@ class Arrival:
     asked_at: int | None = None
     account: str = ""
     metadata: Metadata = field(default_factory=dict)
+    variables: Variables = field(default_factory=dict)
     requested_scopes: tuple[str, ...] = ()
     credentials: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -59,8 +61,8 @@ class Arrival:
         """
         if before is None or self.credentials or self.tokens.refresh_token is not None:
             return False
-        mine = (self.account, self.client_id, self.provider.id, self.grant_type)
-        stored = (before.account, before.client_id, before.provider, before.grant_type)
+        mine = (self.account, self.client_id, self.provider.id, self.grant_type, self.variables)
+        stored = (before.account, before.client_id, before.provider, before.grant_type, before.variables)
         alive = before.grant and before.status is not Status.REAUTH_REQUIRED
         return bool(alive and self.account) and mine == stored
 
@@ -157,8 +159,9 @@ class StoreTokens:
             "grant_type": arrival.grant_type.value,
             "client_id": arrival.client_id,
             "account": arrival.account,
-            "metadata": dict(arrival.metadata),
+            "metadata": {**arrival.metadata, **arrival.variables},
             "scopes": list(arrival.granted_scopes),
+            **({"variables": dict(arrival.variables)} if arrival.variables else {}),
             **arrival.texts,
         }
         if arrival.account:
@@ -215,7 +218,10 @@ def _as_committed(commit: Commit, before: Connection | None) -> Connection:
 
 def _refuse_other_account(arrival: Arrival, before: Connection | None) -> None:
     """Look at each record that the tokens would replace: somebody else's consent may have been faster."""
-    if not (arrival.same_account and before and before.account) or arrival.account == before.account:
+    if not (arrival.same_account and before):
+        return
+    refuse_other_place(arrival.provider, arrival.variables, before)
+    if not before.account or arrival.account == before.account:
         return
     if not arrival.account:
         public = (
@@ -225,5 +231,15 @@ def _refuse_other_account(arrival: Arrival, before: Connection | None) -> None:
         unknown = ProviderTrouble(public, code="account_unknown")
         unknown.about = arrival.provider.name
         raise unknown
+    raise _account_mismatch()
+
+
+def refuse_other_place(provider: Provider, variables: Variables, before: Connection | None) -> None:
+    """Raise `Conflict` where the provider's URLs are no longer those of the connected account: it is another one."""
+    if before and before.provider == provider.id and before.variables and before.variables != variables:
+        raise _account_mismatch()
+
+
+def _account_mismatch() -> Conflict:
     public = "You chose another account than the one connected so far; the connection was left as it was."
-    raise Conflict(public, code="account_mismatch")
+    return Conflict(public, code="account_mismatch")

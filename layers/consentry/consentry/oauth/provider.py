@@ -129,6 +129,20 @@ class CredentialInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UrlVariable:
+    """A part of the endpoints' URLs that differs from customer to customer: `{name}` stands where its value goes.
+
+    `pattern` is a regular expression of the whole value; it narrows what the place in the URL allows, and never widens
+    it (`consentry.oauth.variables`). `help` says by language where a customer finds it.
+    """
+
+    label: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pattern: str = ""
+    help: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeWords:
     """What a scope allows, said to the person who is to allow it, by language."""
 
@@ -150,7 +164,8 @@ class Provider:
     """Everything Consentry knows about one provider and one grant type.
 
     `checked` is the ISO date on which `sources` were read; `unverified` says that nobody saw the live service do this.
-    A DELETE of `uninstall_url` with an access token takes the application out of that token's account.
+    A DELETE of `uninstall_url` with an access token takes the application out of that token's account. Where there are
+    `variables`, its URLs are templates: `consentry.oauth.variables.rendered` makes them those of one connection.
     """
 
     id: str
@@ -162,6 +177,7 @@ class Provider:
     refresh: RefreshBehaviour
     unverified: bool = False
     authorization: AuthorizationEndpoint | None = None
+    variables: Mapping[str, UrlVariable] = field(default_factory=dict)
     credential_inputs: tuple[CredentialInput, ...] = ()
     credential_lifetime_days: int | None = None
     scope_words: tuple[ScopeWords, ...] = ()

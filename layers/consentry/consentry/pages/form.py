@@ -1,6 +1,6 @@
 """The form for credentials. What is secret goes one way only: none of it is ever put into a page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,6 +9,8 @@ from consentry.connect.entering import Entrance
 from consentry.errors import ConsentryError
 from consentry.model import MOST_TEXT
 from consentry.oauth.provider import CredentialInput
+from consentry.oauth.variables import InvalidVariable
+from consentry.pages.asking import TROUBLE, invalid_variable, variable_field, variable_field_name
 from consentry.pages.frame import Links, Manner, document, monogram, reference
 from consentry.pages.markup import Html, joined, tag
 from consentry.pages.render import error_text
@@ -18,7 +20,6 @@ TOKEN: Final = "form"  # noqa: S105 - the name of a field
 LABEL: Final = "label"
 DESCRIPTION: Final = "description"
 _PREFIX: Final = "input-"
-_TROUBLE: Final = "trouble"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ def form_page(manner: Manner, entrance: Entrance, token: str, links: Links, fill
         tag("input", type="hidden", name=TOKEN, value=token),
         _text(say, LABEL, filled),
         _description(say, filled),
+        *_variables(say, entrance, filled),
         *fields,
         tag("button", say("form.submit"), class_="button"),
         method="post",
@@ -64,22 +66,35 @@ def form_page(manner: Manner, entrance: Entrance, token: str, links: Links, fill
     return document(manner, page_title, main)
 
 
+def _variables(say: Words, entrance: Entrance, filled: Filled) -> Iterator[Html]:
+    for name in entrance.variables:
+        shown = filled.entered.get(variable_field_name(name), "")
+        yield variable_field(say, name, entrance.provider.variables[name], shown=shown, error=filled.error)
+
+
 def _alert(say: Words, entrance: Entrance, filled: Filled) -> Html:
     """Return what went wrong, said aloud as soon as the page is there."""
     error = filled.error
     if error is None:
         return Html()
-    told = _invalid(say, entrance, error) if isinstance(error, InvalidInput) else error_text(say, error)
+    told = _told(say, entrance, error)
     return tag(
         "div",
         tag("h2", say("form.trouble")),
-        tag("p", told, id=_TROUBLE),
+        tag("p", told, id=TROUBLE),
         tag("p", say("form.enter_again"), class_="soft"),
         reference(say, filled.correlation_id),
         class_="alert",
         role="alert",
         aria_live="assertive",
     )
+
+
+def _told(say: Words, entrance: Entrance, error: ConsentryError) -> str:
+    if isinstance(error, InvalidVariable) and error.variable in entrance.variables:
+        provider = entrance.provider
+        return invalid_variable(say, provider.name, provider.variables[error.variable], error)
+    return _invalid(say, entrance, error) if isinstance(error, InvalidInput) else error_text(say, error)
 
 
 def _invalid(say: Words, entrance: Entrance, error: InvalidInput) -> str:
@@ -111,7 +126,7 @@ def _input(say: Words, wanted: CredentialInput, filled: Filled) -> Html:
         autocapitalize="none",
         spellcheck="false",
         aria_invalid="true" if wrong else None,
-        aria_describedby=_TROUBLE if wrong else None,
+        aria_describedby=TROUBLE if wrong else None,
         autofocus=wrong,
     )
     return tag("div", tag("label", _label(say, wanted), optional, for_=name), entry, class_="field")

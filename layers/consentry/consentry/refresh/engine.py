@@ -14,6 +14,7 @@ from consentry.errors import ConsentryError, UnreadableRecord
 from consentry.model import Cause, Connection, ConnectionKey, Field, Grant, Status
 from consentry.oauth.provider import Provider, Rotation
 from consentry.oauth.token_request import ClientIdentity, client_credentials_request, refresh_request
+from consentry.oauth.variables import rendered
 from consentry.oauth.wire import FailureClass, TokenGrant, TokenRequest
 from consentry.ports import (
     Catalogue,
@@ -100,7 +101,7 @@ class RefreshConnection:
 
     def _look(self, record: Connection, rejected_gen: int | None) -> Refreshed:
         with unprepared():
-            provider = self.catalogue.provider(record.provider)
+            provider = rendered(self.catalogue.provider(record.provider), record.variables)
         now = self.clock.now()
         look = Look(now=now, epoch=self.epoch, min_refresh_seconds=self.min_refresh_seconds, rejected_gen=rejected_gen)
         wait = reason_to_wait(record, look, provider.refresh)

@@ -21,6 +21,7 @@ from consentry.oauth.revocation import (
 )
 from consentry.oauth.token_answer import parse_token_answer
 from consentry.oauth.token_request import ClientIdentity, refresh_request
+from consentry.oauth.variables import rendered
 from consentry.oauth.wire import FailureClass, GrantType, HttpAnswer, TokenGrant, TokenRequest, TokenRequestFailed
 from consentry.ports import (
     Catalogue,
@@ -120,7 +121,7 @@ class WithdrawGrant:
         if not record.grant:
             raise Unrevocable("no_refresh_token")
         with _not_yet():
-            provider = self.catalogue.provider(record.provider)
+            provider = rendered(self.catalogue.provider(record.provider), record.variables)
         uninstalls = record.removal == Removal.UNINSTALL and provider.uninstall_url != "" and not last_try
         if not provider.revocation_url and not uninstalls:
             raise Unrevocable("no_revocation")

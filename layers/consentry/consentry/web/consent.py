@@ -5,18 +5,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consentry import log
-from consentry.connect.authorize import FLOW_SECONDS, Authorize
+from consentry.connect.authorize import FLOW_SECONDS, Authorize, Departure, Question
 from consentry.connect.callback import Arrived, ReceiveCallback
 from consentry.connect.tickets import is_cookie_name
 from consentry.errors import Conflict, OperatorMustAct
 from consentry.model import Completion, Flow, Status
 from consentry.oauth.callback import REFUSED
-from consentry.pages.frame import Manner
+from consentry.pages.asking import leaving_page, question_page, variable_field_name
+from consentry.pages.frame import Links, Manner
 from consentry.pages.look import Look
 from consentry.pages.render import Page
 from consentry.web.manner import in_language_of, manner_of, return_address
 from consentry.web.request import Request
-from consentry.web.response import Response, binding_cookie, json_answer, page, redirect
+from consentry.web.response import Response, binding_cookie, html, json_answer, onward, page, redirect
 
 _LIVE_FLOWS: Final = 5  # the gateway takes 10,240 bytes of headers; older flows of the same browser give way
 
@@ -26,15 +27,33 @@ class AuthorizeRoutes:
     """`authorize` is called for: health needs no wiring."""
 
     authorize: Callable[[], Authorize]
+    base_url: Callable[[], str]
+    look: Look = field(default_factory=Look)
 
     def __call__(self, request: Request) -> Response:
         if not request.path("integration"):
             return json_answer(200, {"status": "ok"})
-        departure = self.authorize()(request.query("session"), request.path("integration"))
+        found = self.authorize()(
+            request.query("session"),
+            request.path("integration"),
+            lambda name: request.query(variable_field_name(name)),
+        )
+        return self._asked(request, found) if isinstance(found, Question) else self._gone(request, found)
+
+    def _asked(self, request: Request, question: Question) -> Response:
+        manner = manner_of(self.look, question.session, request)
+        links = Links(self.base_url(), request.query("session"))
+        document = question_page(manner, question, links, request.correlation_id)
+        return html(400 if question.error else 200, document, self.look, form_action="'self'")
+
+    def _gone(self, request: Request, departure: Departure) -> Response:
         live = [name for name in request.cookies if is_cookie_name(name)]
         surplus = live[: max(0, len(live) - _LIVE_FLOWS + 1)]
         cookies = [binding_cookie(departure.cookie, departure.binding.reveal(), FLOW_SECONDS)]
         cookies += [binding_cookie(name, "", 0) for name in surplus]
+        if departure.asked:
+            manner = manner_of(self.look, departure.session, request)
+            return onward(departure.location, leaving_page(manner, departure.location), self.look, cookies=cookies)
         return redirect(302, departure.location, cookies=cookies)
 
 

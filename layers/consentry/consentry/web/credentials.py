@@ -10,6 +10,7 @@ from consentry.connect.sessions import SESSION_SECONDS
 from consentry.connect.tickets import VerifiedForm
 from consentry.errors import ConsentryError, Forbidden, InvalidRequest, TryLater
 from consentry.model import Connection
+from consentry.pages.asking import variable_field_name
 from consentry.pages.form import DESCRIPTION, LABEL, TOKEN, Filled, field_name, form_page
 from consentry.pages.frame import Links
 from consentry.pages.look import Look
@@ -105,6 +106,7 @@ def _body(entrance: Entrance, entered: Mapping[str, str]) -> dict[str, object]:
     texts = {name: entered.get(name, "").strip() for name in (LABEL, DESCRIPTION)}
     return {
         "inputs": {each.name: entered.get(field_name(each), "") for each in wanted},
+        "variables": {name: entered.get(variable_field_name(name), "").strip() for name in entrance.variables},
         **{name: text for name, text in texts.items() if text},
     }
 

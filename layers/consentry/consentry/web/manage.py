@@ -190,6 +190,7 @@ class ManageRoutes:
             "unverified": provider.unverified,
             "redirect_uri": f"{self.use.base_url}/callback/{integration.id}",
             "inputs": [{name: getattr(each, name) for name in wanted} for each in provider.credential_inputs],
+            "variables": [{"name": name, "label": each.label} for name, each in provider.variables.items()],
         }
 
     def _existing(self, key: ConnectionKey) -> Connection:

@@ -100,8 +100,16 @@ def origin_of(url: str) -> str:
 
 def redirect(status: int, location: str, *, cookies: Sequence[str] = ()) -> Response:
     """Send the browser on; a location outside visible ASCII is percent-encoded, never passed through."""
-    safe = quote(location, safe="!#$%&'()*+,/:;=?@[]~-._")
-    return answer(status, headers={"Location": safe}, cookies=cookies)
+    return answer(status, headers={"Location": _visible(location)}, cookies=cookies)
+
+
+def onward(location: str, document: str, look: Look, *, cookies: Sequence[str] = ()) -> Response:
+    """Send the browser on from a form: a redirect would have to be one that the form's policy knows (CSP level 3)."""
+    return html(200, document, look, cookies=cookies, headers={"Refresh": f"0;url={_visible(location)}"})
+
+
+def _visible(location: str) -> str:
+    return quote(location, safe="!#$%&'()*+,/:;=?@[]~-._")
 
 
 def binding_cookie(name: str, value: str, max_age_seconds: int) -> str:
