@@ -360,7 +360,7 @@ def test_of_many_rival_commits_one_stands(store: Store, base: Commit) -> None:
 
 
 def test_what_could_not_be_prepared_is_looked_at_later(store: Store) -> None:
-    store.connections.postpone(store.record, error="not_attempted:kms", until=NOW + 60)
+    store.connections.postpone(store.record, error="not_attempted:kms", until=NOW + 60, replaces="")
     record = store.record
     assert (record.due_at, record.failures, record.last_error) == (NOW + 60, 1, "not_attempted:kms")
     assert due_keys(store) == []
@@ -369,10 +369,10 @@ def test_what_could_not_be_prepared_is_looked_at_later(store: Store) -> None:
 def test_nothing_is_postponed_that_moved_on_or_was_leased(store: Store) -> None:
     read = store.record
     store.connections.take_lease(KEY, LEASE)
-    store.connections.postpone(read, error="late", until=NOW + 60)
+    store.connections.postpone(read, error="late", until=NOW + 60, replaces="")
     assert (store.record.due_at, store.record.last_error) == (NOW + 96, "")
     store.connections.commit(NEXT)
-    store.connections.postpone(read, error="late", until=NOW + 60)
+    store.connections.postpone(read, error="late", until=NOW + 60, replaces="")
     assert store.record.due_at == NOW + 1800
 
 
@@ -450,7 +450,7 @@ FLOW = Flow(
 
 
 def parked(store: Store, flow: Flow = FLOW, *, handle: str = "handle") -> bool:
-    return store.sessions.park(flow, code=b"code", handle_hash=handle, until=NOW + 60)
+    return store.sessions.park(flow, code=b"code", handle_hash=handle, until=NOW + 60, replaces="")
 
 
 def test_a_session_is_created_once(store: Store) -> None:

@@ -63,6 +63,7 @@ class Wiring(Adapters):
             sessions=self.sessions,
             catalogue=self.catalogue,
             envelopes=self.envelopes,
+            connections=self.connections,
             exchange=lambda: self.exchange,
         )
 

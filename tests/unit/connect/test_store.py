@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consentry.aws.dynamodb import Update, apply
-from consentry.connect.store import Arrival
+from consentry.connect.store import Arrival, Overtaken
 from consentry.errors import BeingRemoved, Conflict
 from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.wire import TokenGrant
@@ -341,12 +341,12 @@ def test_a_refresh_that_was_faster_is_superseded(deployment: Deployment) -> None
     assert refresh_token(deployment) == "CNRY-refresh-2"
 
 
-def test_a_consent_that_was_faster_is_followed_only_by_the_same_account(deployment: Deployment) -> None:
+def test_a_consent_that_was_faster_stands_whatever_account_follows(deployment: Deployment) -> None:
     other = replace(ARRIVAL, account="9", tokens=replace(NEXT, account="9"), same_account=True)
     deployment.ports.before = once("update_item", lambda: store(deployment))
     with pytest.raises(Conflict) as refused:
         store(deployment, other)
-    assert refused.value.code == "account_mismatch"
+    assert refused.value.code == "overtaken"
     assert access_token(deployment) == "CNRY-access-1"
 
 
@@ -482,7 +482,16 @@ def test_a_consent_lands_in_no_connection_that_was_made_anew_meanwhile(deploymen
     before = deployment.connections.read(KEY)
     assert before is not None
     stale = replace(before, consent_id="of-the-erased-one", account="4712")
-    made = deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), stale)
+    with pytest.raises(Overtaken):
+        deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), stale)
+    assert deployment.connections.read(KEY) == before
+
+
+def test_credentials_follow_credentials_that_were_faster(deployment: Deployment) -> None:
+    """Nothing at the provider is lost with those that they replace."""
+    entered = replace(ARRIVAL, credentials={"client_secret": Secret("CNRY-entered")})
+    store(deployment, entered)
+    made = deployment.store(entered, deployment.store.sealing_keys(KEY), None)
     assert made.gen == 2
     assert deployment.dynamo.calls[-3:] == ["update_item", "get_item", "update_item"]
 

@@ -64,6 +64,7 @@ class ConnectWithCredentials:
             account=tokens.account,
             metadata={**tokens.metadata, **_metadata(provider, inputs)},
             requested_scopes=integration.scopes,
+            optional_scopes=integration.optional_scopes,
             credentials=inputs,
             texts=texts,
         )
