@@ -188,6 +188,7 @@ def test_the_cookie_binds_one_flow_to_one_browser_and_host(deployment: Deploymen
 def test_at_most_five_flows_of_a_browser_stay_alive_and_the_oldest_gives_way(
     deployment: Deployment, browser: Browser
 ) -> None:
+    """S-18."""
     urls = [deployment.created()["authorize_urls"]["crm"] for _ in range(7)]
     names: list[str] = []
     for url in urls:
@@ -225,6 +226,7 @@ def test_a_prefetch_writes_nothing(deployment: Deployment, header: dict[str, str
 
 
 def test_looking_first_does_not_use_a_link_up(deployment: Deployment, browser: Browser) -> None:
+    """S-46."""
     created = deployment.created()
     ticket = ticket_of(created)
     opened(deployment, ticket, method="HEAD")

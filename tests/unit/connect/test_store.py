@@ -176,6 +176,7 @@ def test_granted_scopes_are_recorded_also_when_there_are_more(deployment: Deploy
 
 
 def test_a_missing_scope_makes_the_connection_insufficient(deployment: Deployment) -> None:
+    """S-43."""
     shown = connect(deployment, {"scope": "contacts"}, scopes=["contacts", "deals"])["connection"]
     assert (shown["status"], shown["cause"]) == ("scope_insufficient", "scope_missing")
     assert shown["scopes"] == ["contacts"]
@@ -200,6 +201,7 @@ def test_an_active_connection_that_comes_back_with_less_is_taken_off_the_due_ind
 
 
 def test_old_tokens_stay_until_the_new_ones_are_committed(deployment: Deployment, browser: Browser) -> None:
+    """S-42."""
     connect(deployment)
     old = access_token(deployment)
     created = deployment.created()
@@ -220,6 +222,7 @@ def test_a_reconnect_keeps_the_day_of_the_first_connection(deployment: Deploymen
 
 
 def test_another_account_is_refused_and_the_old_tokens_stay(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment)
     before = row(deployment)
     refused = connect(deployment, {"hub_id": 9, "access_token": "CNRY-of-another"})
@@ -228,12 +231,14 @@ def test_another_account_is_refused_and_the_old_tokens_stay(deployment: Deployme
 
 
 def test_another_account_is_taken_where_the_session_allows_it(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment)
     assert connect(deployment, {"hub_id": 9}, allow_account_change=True)["connection"]["account"] == "9"
     assert row(deployment)["client_account"] == {"S": "api.crm.test|crm-client|9"}
 
 
 def test_an_account_that_is_no_longer_told_is_not_called_another_one(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment)
     before = row(deployment)
     refused = connect(deployment, {"hub_id": None})
