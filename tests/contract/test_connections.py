@@ -450,7 +450,7 @@ FLOW = Flow(
 
 
 def parked(store: Store, flow: Flow = FLOW, *, handle: str = "handle") -> bool:
-    return store.sessions.park(flow, code=b"code", handle_hash=handle, until=NOW + 60)
+    return store.sessions.park(flow, code=b"code", handle_hash=handle, until=NOW + 60, replaces="")
 
 
 def test_a_session_is_created_once(store: Store) -> None:

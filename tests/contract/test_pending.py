@@ -78,7 +78,7 @@ def another(what: str) -> str:
 
 
 def park(sessions: Sessions, changes: Flow = FLOW, handle_hash: str = "handle-1") -> bool:
-    return sessions.park(changes, code=b"sealed code", handle_hash=handle_hash, until=NOW + 60)
+    return sessions.park(changes, code=b"sealed code", handle_hash=handle_hash, until=NOW + 60, replaces="consent-1")
 
 
 def park_other(sessions: Sessions) -> bool:
@@ -131,7 +131,7 @@ def test_a_parked_flow_has_code_handle_and_end(sessions: Sessions) -> None:
 def test_a_code_is_parked_once(sessions: Sessions) -> None:
     sessions.start(FLOW)
     assert park(sessions)
-    assert not sessions.park(FLOW, code=b"another", handle_hash="handle-2", until=NOW + 90)
+    assert not sessions.park(FLOW, code=b"another", handle_hash="handle-2", until=NOW + 90, replaces="consent-2")
     assert flow(sessions).code == b"sealed code"
 
 

@@ -71,11 +71,11 @@ def test_a_callback_in_another_browser_is_refused_and_exchanges_nothing(company:
     assert query_of(company.get(callback))["handle"]
 
 
-def test_a_link_that_was_used_up_says_so(company: Company) -> None:
+def test_a_link_that_was_used_up_opens_nothing_any_more(company: Company) -> None:
     begun = company.begin("once", TICKETING)
     returned = query_of(company.get(company.consents(consent_url(begun))))
     company.consentry.complete("once", returned["session"], returned["handle"], "u-1")
-    assert company.get(consent_url(begun)).status_code == 409
+    assert company.get(consent_url(begun)).status_code == 410
     with pytest.raises(Trouble) as caught:
         company.consentry.complete("once", returned["session"], returned["handle"], "u-1")
     assert caught.value.code == "already_received"

@@ -51,7 +51,7 @@ BASE_URL = "https://vault.test"
 RETURN_URL = "https://app.test/connected"
 OTHER_RETURN_URL = "https://app.test/other?from=vault"
 CODE = "CNRY-code-7b1e93d4"
-NO_SECRETS = frozenset({"commit_id", "consent_id", "claimed_by", "tried_by"})
+NO_SECRETS = frozenset({"commit_id", "consent_id", "replaces", "claimed_by", "tried_by"})
 AUTHORIZE = "ANY /authorize/{integration}"
 CALLBACK = "ANY /callback/{integration}"
 CONNECT = "ANY /connect"
@@ -262,6 +262,7 @@ class Deployment:
             sessions=self.sessions,
             catalogue=self.catalogue,
             envelopes=self.envelopes,
+            connections=self.connections,
             exchange=lambda: self.exchange,
         )
 

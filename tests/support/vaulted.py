@@ -113,7 +113,7 @@ class Vaulted:
             credentials=credentials,
         )
         store = self.deployment.store
-        store(arrival, store.sealing_keys(self.key), None)
+        store(arrival, store.sealing_keys(self.key), store.connections.read(self.key))
         # What connecting cost is not what refreshing costs.
         self.deployment.dynamo.calls.clear()
         self.deployment.envelopes.opened.clear()

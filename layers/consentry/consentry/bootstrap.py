@@ -60,6 +60,7 @@ class Wiring(Hosted):
             sessions=self.sessions,
             catalogue=self.catalogue,
             envelopes=self.envelopes,
+            connections=self.connections,
             exchange=lambda: self.exchange,
         )
 

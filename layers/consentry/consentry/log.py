@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 ALLOWED: Final = frozenset({
     "attempt", "cause", "code", "completion", "connection", "correlation_id", "count", "detail", "dispatched", "due",
     "error", "failing", "fault", "gen", "grant_type", "held", "host", "integration", "method", "next_try_at",
-    "oldest_overdue_seconds", "outcome", "parked", "provider", "remedy", "revoked", "route", "session", "status",
-    "tenant", "where",
+    "oldest_overdue_seconds", "outcome", "parked", "provider", "remedy", "revoked", "route", "scopes", "session",
+    "status", "tenant", "where",
 })  # fmt: skip
 type Level = Literal["info", "warning", "error", "critical"]
 _MAX_LENGTH: Final = 300

@@ -136,6 +136,8 @@ class Connection:
     grant: bytes = field(default=b"", repr=False)
     token_type: str = "Bearer"  # noqa: S105 - a token type, not a token
     scopes: tuple[str, ...] = ()
+    lost_scopes: tuple[str, ...] = ()
+    scopes_reduced_at: int = 0
     account: str = ""
     metadata: Metadata = field(default_factory=dict)
     variables: Variables = field(default_factory=dict)
@@ -225,7 +227,11 @@ class FlowStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """One consent on its way: the newest state of a session for one integration. Secrets are hashed or encrypted."""
+    """One consent on its way: the newest state of a session for one integration. Secrets are hashed or encrypted.
+
+    `replaces` is the consent that the connection descended from when this one came back, so that the first of several
+    to be completed wins. Empty: there was no connection; None: not known.
+    """
 
     session: Session
     integration: str
@@ -237,10 +243,12 @@ class Flow:
     state_hash: str
     browser_hash: str
     expires_at: int
+    optional_scopes: tuple[str, ...] = ()
     verifier: bytes = field(default=b"", repr=False)
     code: bytes = field(default=b"", repr=False)
     handle_hashes: tuple[str, ...] = ()
     parked_until: int = 0
+    replaces: str | None = None
     outcome: str = ""
     variables: Variables = field(default_factory=dict)
 

@@ -274,8 +274,8 @@ class Sessions(Protocol):
     def start(self, flow: Flow) -> bool:
         """Begin, or begin again with a newer state; refused while a code is being exchanged and once done."""
 
-    def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int) -> bool:
-        """Move started -> code_received, for this very state."""
+    def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int, replaces: str) -> bool:
+        """Move started -> code_received, for this very state; remember the consent that it may replace."""
 
     def reissue_handle(self, flow: Flow, *, handle_hash: str) -> bool:
         """Add one more handle to a parked code, once: the browser reloaded before it saw the first."""

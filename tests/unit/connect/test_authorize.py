@@ -100,6 +100,9 @@ def answers_to_links_that_open_nothing(deployment: Deployment) -> dict[str, Resp
         TableName=deployment.names["IntegrationsTable"], Key={"integration": {"S": "crm2"}}
     )
     unknown, _ = deployment.tickets.ticket("u" * 43)
+    used = deployment.created()
+    deployment.provider.then(tokens())
+    deployment.completed(query_of(Browser(deployment).consents(used)))
     answers = {
         "garbage": opened(deployment, "garbage", request_id="r"),
         "empty": opened(deployment, "", request_id="r"),
@@ -108,6 +111,7 @@ def answers_to_links_that_open_nothing(deployment: Deployment) -> dict[str, Resp
         "deleted": opened(deployment, ticket_of(gone), request_id="r"),
         "foreign": opened(deployment, ticket_of(other), request_id="r"),
         "no such integration": opened(deployment, ticket_of(known), "nothing", request_id="r"),
+        "used up": opened(deployment, ticket_of(used), request_id="r"),
         "withdrawn integration": opened(deployment, ticket_of(withdrawn), "crm2", request_id="r"),
         "odd integration": opened(deployment, ticket_of(known), "\ud800é/..", request_id="r"),
     }
@@ -115,7 +119,8 @@ def answers_to_links_that_open_nothing(deployment: Deployment) -> dict[str, Resp
     return answers | {"expired": opened(deployment, ticket_of(known), request_id="r")}
 
 
-def test_unknown_expired_foreign_and_forged_links_are_answered_alike_to_the_byte(deployment: Deployment) -> None:
+def test_unknown_expired_used_foreign_and_forged_links_are_answered_alike_to_the_byte(deployment: Deployment) -> None:
+    """S-19."""
     answers = answers_to_links_that_open_nothing(deployment)
     assert answers["garbage"]["statusCode"] == 410
     assert {name: each for name, each in answers.items() if each != answers["garbage"]} == {}
@@ -124,7 +129,8 @@ def test_unknown_expired_foreign_and_forged_links_are_answered_alike_to_the_byte
 def test_a_link_that_opens_nothing_writes_nothing(deployment: Deployment) -> None:
     answers_to_links_that_open_nothing(deployment)
     stored = items(deployment.dynamo.client, deployment.names["PendingTable"])
-    assert [item["id"]["S"] for item in stored if item["id"]["S"].startswith("flow#")] == []
+    flows = [item["status"]["S"] for item in stored if item["id"]["S"].startswith("flow#")]
+    assert flows == ["done"]  # the one that was used up
 
 
 def test_garbage_costs_no_call(deployment: Deployment) -> None:
@@ -161,13 +167,13 @@ def test_a_consent_may_not_be_begun_again_once_its_code_is_exchanged(deployment:
     created = deployment.created(integrations=["crm", "crm2"])
     returned = query_of(browser.consents(created))
     deployment.sessions.claim(deployment.flow(created), expected=FlowStatus.CODE_RECEIVED, claim_id="mine")
-    assert browser.open(created["authorize_urls"]["crm"])["statusCode"] == 409
+    assert browser.open(created["authorize_urls"]["crm"])["statusCode"] == 410
     deployment.provider.then(tokens())
     done = query_of(browser.consents(created, "crm2"))
     body = {"handle": done["handle"], "user_ref": "u-1"}
     parameters = {"tenant": "acme", "session": returned["session"]}
     assert deployment.manage(json_event(COMPLETE, parameters, body))["statusCode"] == 200
-    assert browser.open(created["authorize_urls"]["crm2"])["statusCode"] == 409
+    assert browser.open(created["authorize_urls"]["crm2"])["statusCode"] == 410
 
 
 def test_the_cookie_binds_one_flow_to_one_browser_and_host(deployment: Deployment) -> None:
@@ -183,6 +189,7 @@ def test_the_cookie_binds_one_flow_to_one_browser_and_host(deployment: Deploymen
 def test_at_most_five_flows_of_a_browser_stay_alive_and_the_oldest_gives_way(
     deployment: Deployment, browser: Browser
 ) -> None:
+    """S-18."""
     urls = [deployment.created()["authorize_urls"]["crm"] for _ in range(7)]
     names: list[str] = []
     for url in urls:
@@ -220,6 +227,7 @@ def test_a_prefetch_writes_nothing(deployment: Deployment, header: dict[str, str
 
 
 def test_looking_first_does_not_use_a_link_up(deployment: Deployment, browser: Browser) -> None:
+    """S-46."""
     created = deployment.created()
     ticket = ticket_of(created)
     opened(deployment, ticket, method="HEAD")

@@ -43,6 +43,7 @@ def came_back(deployment: Deployment, query: str, cookies: list[str], integratio
 def test_a_good_answer_is_parked_and_the_browser_goes_back_with_a_handle(
     deployment: Deployment, browser: Browser
 ) -> None:
+    """S-01 a: nothing is exchanged before the backend completes."""
     created = deployment.created()
     response = browser.consents(created)
     assert response["statusCode"] == 303
@@ -99,6 +100,7 @@ def test_direct_completion_goes_back_with_the_status_where_there_is_a_return_url
 def test_only_right_state_cookie_integration_and_issuer_together_proceed(
     deployment: Deployment, browser: Browser, valid: tuple[bool, bool, bool, bool], completion: str
 ) -> None:
+    """S-02: the whole table, 2^4."""
     state_is_valid, cookie_is_valid, integration_is_valid, issuer_is_valid = valid
     created = deployment.created(integrations=["crm", "crm2"], completion=completion)
     answered = urlsplit(provider_answer(browser.departs(created)))
@@ -141,6 +143,7 @@ def test_a_provider_that_always_names_itself_must_do_so(deployment: Deployment, 
 
 
 def test_another_browser_gets_nothing_and_takes_nothing_away(deployment: Deployment, browser: Browser) -> None:
+    """S-02: one jar's answer in another one."""
     created = deployment.created()
     url = provider_answer(browser.departs(created))
     stranger = Browser(deployment)
@@ -151,6 +154,7 @@ def test_another_browser_gets_nothing_and_takes_nothing_away(deployment: Deploym
 
 
 def test_a_victim_sent_to_the_provider_alone_has_no_cookie_and_is_refused(deployment: Deployment) -> None:
+    """S-01 f."""
     attacker, victim = Browser(deployment), Browser(deployment)
     location = attacker.departs(deployment.created())
     assert victim.open(provider_answer(location))["statusCode"] == 403
@@ -305,6 +309,7 @@ def test_a_reload_after_direct_completion_redeems_nothing_again(deployment: Depl
 
 
 def test_an_expired_state_is_answered_like_an_unknown_one(deployment: Deployment, browser: Browser) -> None:
+    """S-03: expired, and not yet deleted."""
     created = deployment.created()
     url = provider_answer(browser.departs(created))
     unknown = deployment.tickets.state("x" * 22, "crm", "y" * 43)
@@ -331,6 +336,7 @@ def at_once(deployment: Deployment, browser: Browser, url: str, count: int = 64)
 
 
 def test_of_64_callbacks_at_once_one_redeems(deployment: Deployment, browser: Browser) -> None:
+    """S-03."""
     created = deployment.created(completion="direct")
     url = provider_answer(browser.departs(created))
     deployment.provider.then(tokens(), tokens(), tokens())
@@ -341,6 +347,7 @@ def test_of_64_callbacks_at_once_one_redeems(deployment: Deployment, browser: Br
 
 
 def test_of_64_callbacks_at_once_one_parks(deployment: Deployment, browser: Browser) -> None:
+    """S-03."""
     created = deployment.created()
     url = provider_answer(browser.departs(created))
     answers = at_once(deployment, browser, url)

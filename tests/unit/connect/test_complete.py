@@ -59,6 +59,7 @@ def test_a_confirmed_consent_is_exchanged_and_stored(
 def test_another_user_is_a_conflict_and_the_code_is_destroyed(
     deployment: Deployment, created: dict[str, Any], returned: dict[str, str]
 ) -> None:
+    """S-01 c."""
     response = deployment.completed(returned, user_ref="u-2")
     assert (response["statusCode"], body_of(response)["code"]) == (409, "other_user")
     flow = deployment.flow(created)
@@ -70,6 +71,7 @@ def test_another_user_is_a_conflict_and_the_code_is_destroyed(
 
 
 def test_a_wrong_handle_is_not_found_and_destroys_nothing(deployment: Deployment, returned: dict[str, str]) -> None:
+    """S-01 b."""
     wrong = {**returned, "handle": "crm." + "x" * 43}
     response = deployment.completed(wrong)
     assert (response["statusCode"], body_of(response)["code"]) == (404, "unknown_handle")
@@ -79,6 +81,7 @@ def test_a_wrong_handle_is_not_found_and_destroys_nothing(deployment: Deployment
 
 
 def test_a_session_without_a_parked_code_has_no_handle(deployment: Deployment, created: dict[str, Any]) -> None:
+    """S-01 b."""
     guessed = {"session": created["session"], "handle": "crm." + "x" * 43}
     assert deployment.completed(guessed)["statusCode"] == 404
     Browser(deployment).departs(created)
@@ -88,6 +91,7 @@ def test_a_session_without_a_parked_code_has_no_handle(deployment: Deployment, c
 def test_a_minute_later_it_is_too_late_and_the_code_is_gone(
     deployment: Deployment, created: dict[str, Any], returned: dict[str, str]
 ) -> None:
+    """S-01 d."""
     deployment.clock.advance(60)
     response = deployment.completed(returned)
     assert response["statusCode"] == 410
@@ -103,6 +107,7 @@ def test_a_second_before_that_it_is_not(deployment: Deployment, returned: dict[s
 
 
 def test_completing_twice_exchanges_once(deployment: Deployment, returned: dict[str, str]) -> None:
+    """S-01 e."""
     deployment.provider.then(tokens())
     assert deployment.completed(returned)["statusCode"] == 200
     again = deployment.completed(returned)
@@ -112,6 +117,7 @@ def test_completing_twice_exchanges_once(deployment: Deployment, returned: dict[
 
 
 def test_of_32_completions_at_once_one_exchanges(deployment: Deployment, returned: dict[str, str]) -> None:
+    """S-01 e."""
     deployment.provider.then(tokens(), tokens())
     deployment.ports.after = everyone_reads_before_anyone_writes(32)
     with ThreadPoolExecutor(32) as pool:
@@ -121,6 +127,7 @@ def test_of_32_completions_at_once_one_exchanges(deployment: Deployment, returne
 
 
 def test_another_tenant_s_session_does_not_exist(deployment: Deployment, returned: dict[str, str]) -> None:
+    """S-19: a foreign handle is answered like an unknown one."""
     foreign = deployment.completed(returned, tenant="other")
     unknown = complete(deployment, "x" * 22, {"handle": returned["handle"], "user_ref": "u-1"})
     assert (foreign["statusCode"], unknown["statusCode"]) == (404, 404)

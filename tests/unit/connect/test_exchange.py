@@ -52,6 +52,7 @@ def test_not_knowing_whose_it_is_costs_no_token(deployment: Deployment, step: St
 
 
 def test_a_known_account_is_not_replaced_by_an_unknown_one(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment, tokens(), answer(body=WHOSE))
     before = deployment.connection("desk")
     unknown = connect(deployment, tokens(), Undetermined("deadline"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consentry.aws.dynamodb import Update, apply
-from consentry.connect.store import Arrival
+from consentry.connect.store import Arrival, Overtaken
 from consentry.errors import BeingRemoved, Conflict
 from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.wire import TokenGrant
@@ -176,6 +176,7 @@ def test_granted_scopes_are_recorded_also_when_there_are_more(deployment: Deploy
 
 
 def test_a_missing_scope_makes_the_connection_insufficient(deployment: Deployment) -> None:
+    """S-43."""
     shown = connect(deployment, {"scope": "contacts"}, scopes=["contacts", "deals"])["connection"]
     assert (shown["status"], shown["cause"]) == ("scope_insufficient", "scope_missing")
     assert shown["scopes"] == ["contacts"]
@@ -200,6 +201,7 @@ def test_an_active_connection_that_comes_back_with_less_is_taken_off_the_due_ind
 
 
 def test_old_tokens_stay_until_the_new_ones_are_committed(deployment: Deployment, browser: Browser) -> None:
+    """S-42."""
     connect(deployment)
     old = access_token(deployment)
     created = deployment.created()
@@ -220,6 +222,7 @@ def test_a_reconnect_keeps_the_day_of_the_first_connection(deployment: Deploymen
 
 
 def test_another_account_is_refused_and_the_old_tokens_stay(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment)
     before = row(deployment)
     refused = connect(deployment, {"hub_id": 9, "access_token": "CNRY-of-another"})
@@ -228,12 +231,14 @@ def test_another_account_is_refused_and_the_old_tokens_stay(deployment: Deployme
 
 
 def test_another_account_is_taken_where_the_session_allows_it(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment)
     assert connect(deployment, {"hub_id": 9}, allow_account_change=True)["connection"]["account"] == "9"
     assert row(deployment)["client_account"] == {"S": "api.crm.test|crm-client|9"}
 
 
 def test_an_account_that_is_no_longer_told_is_not_called_another_one(deployment: Deployment) -> None:
+    """S-42."""
     connect(deployment)
     before = row(deployment)
     refused = connect(deployment, {"hub_id": None})
@@ -341,12 +346,12 @@ def test_a_refresh_that_was_faster_is_superseded(deployment: Deployment) -> None
     assert refresh_token(deployment) == "CNRY-refresh-2"
 
 
-def test_a_consent_that_was_faster_is_followed_only_by_the_same_account(deployment: Deployment) -> None:
+def test_a_consent_that_was_faster_stands_whatever_account_follows(deployment: Deployment) -> None:
     other = replace(ARRIVAL, account="9", tokens=replace(NEXT, account="9"), same_account=True)
     deployment.ports.before = once("update_item", lambda: store(deployment))
     with pytest.raises(Conflict) as refused:
         store(deployment, other)
-    assert refused.value.code == "account_mismatch"
+    assert refused.value.code == "overtaken"
     assert access_token(deployment) == "CNRY-access-1"
 
 
@@ -482,7 +487,16 @@ def test_a_consent_lands_in_no_connection_that_was_made_anew_meanwhile(deploymen
     before = deployment.connections.read(KEY)
     assert before is not None
     stale = replace(before, consent_id="of-the-erased-one", account="4712")
-    made = deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), stale)
+    with pytest.raises(Overtaken):
+        deployment.store(ARRIVAL, deployment.store.sealing_keys(KEY), stale)
+    assert deployment.connections.read(KEY) == before
+
+
+def test_credentials_follow_credentials_that_were_faster(deployment: Deployment) -> None:
+    """Nothing at the provider is lost with those that they replace."""
+    entered = replace(ARRIVAL, credentials={"client_secret": Secret("CNRY-entered")})
+    store(deployment, entered)
+    made = deployment.store(entered, deployment.store.sealing_keys(KEY), None)
     assert made.gen == 2
     assert deployment.dynamo.calls[-3:] == ["update_item", "get_item", "update_item"]
 

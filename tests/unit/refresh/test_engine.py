@@ -1140,8 +1140,8 @@ def test_a_token_of_a_removed_connection_is_revoked_where_that_ends_it_alone(vau
     form = parse_qs(request.body.decode())
     assert (form["token"], form["token_type_hint"]) == (["CNRY-refresh-second"], ["refresh_token"])
     assert form["client_id"] == ["crm-client"]
-    (line,) = log_lines.named("token of a removed connection revoked")
-    assert (line["status"], line["connection"]) == (200, "crm#default")
+    (line,) = log_lines.named("stray grant")
+    assert (line["outcome"], line["connection"], line["level"]) == ("revoked", "crm#default", "INFO")
     assert "CNRY-" not in log_lines.text
 
 
@@ -1150,27 +1150,29 @@ def test_a_token_whose_revocation_may_end_more_is_left_and_said_so(
     vaulted: Vaulted, kind: Revocation, log_lines: Log
 ) -> None:
     assert len(removed_meanwhile(vaulted, kind=kind).requests) == 1
-    (line,) = log_lines.named("a token of a removed connection is left to end by itself")
-    assert line["level"] == "WARNING"
+    (line,) = log_lines.named("stray grant")
+    assert (line["outcome"], line["detail"], line["level"]) == ("left", "may_be_shared", "WARNING")
     assert "CNRY-" not in log_lines.text
 
 
-@pytest.mark.parametrize("trouble", [NotDelivered("refused"), Undetermined("deadline")])
+@pytest.mark.parametrize(
+    ("trouble", "told"), [(NotDelivered("refused"), "not_delivered_refused"), (Undetermined("deadline"), "deadline")]
+)
 def test_a_revocation_that_is_not_answered_changes_nothing_else(
-    vaulted: Vaulted, trouble: Exception, log_lines: Log
+    vaulted: Vaulted, trouble: Exception, told: str, log_lines: Log
 ) -> None:
     removed_meanwhile(vaulted, trouble, kind=Revocation.TOKEN)
-    (line,) = log_lines.named("revocation unanswered")
-    assert (line["level"], line["error"]) == ("ERROR", str(trouble))
+    (line,) = log_lines.named("stray grant")
+    assert (line["level"], line["outcome"], line["detail"]) == ("ERROR", "unconfirmed", told)
     assert "CNRY-" not in log_lines.text
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 503])
 def test_a_refused_revocation_is_not_called_one(vaulted: Vaulted, status: int, log_lines: Log) -> None:
     removed_meanwhile(vaulted, answer(status, {"error": "CNRY-refresh-second"}), kind=Revocation.TOKEN)
-    assert log_lines.named("token of a removed connection revoked") == []
-    (line,) = log_lines.named("revocation refused")
-    assert (line["level"], line["status"]) == ("ERROR", status)
+    (line,) = log_lines.named("stray grant")
+    assert (line["level"], line["outcome"]) == ("ERROR", "unconfirmed")
+    assert line["detail"]
     assert "CNRY-" not in log_lines.text
 
 
@@ -1186,7 +1188,7 @@ def test_without_a_client_secret_nothing_is_revoked_and_it_is_said_so(vaulted: V
 
     given._before = away
     assert len(removed_meanwhile(vaulted, kind=Revocation.TOKEN).requests) == 1
-    assert log_lines.named("a token of a removed connection is left to end by itself")
+    assert [line["detail"] for line in log_lines.named("stray grant")] == ["storage_unavailable"]
 
 
 def test_with_too_little_time_nothing_is_revoked(vaulted: Vaulted, log_lines: Log) -> None:
@@ -1195,14 +1197,14 @@ def test_with_too_little_time_nothing_is_revoked(vaulted: Vaulted, log_lines: Lo
     class Late(FakeProvider):
         def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
             erase(vaulted)
-            vaulted.clock.remaining = 4.9
+            vaulted.clock.remaining = 8.9
             return super().send(request, deadline_seconds=deadline_seconds)
 
     provider = Late(SECOND)
     vaulted.clock.remaining = 45.0
     assert vaulted.engine(provider)(vaulted.key) == Refreshed(Outcome.ABSENT, 0)
     assert len(provider.requests) == 1
-    assert log_lines.named("a token of a removed connection is left to end by itself")
+    assert [line["detail"] for line in log_lines.named("stray grant")] == ["no_time_left"]
 
 
 def test_an_answer_without_a_new_refresh_token_leaves_nothing_to_revoke(vaulted: Vaulted) -> None:

@@ -58,8 +58,9 @@ def test_a_connection_is_shown_with_the_fields_of_the_contract_and_no_token(depl
     connect(deployment)
     response = ask(deployment, ONE)
     assert set(body_of(response)) == {
-        "tenant", "integration", "name", "provider", "status", "cause", "account", "scopes", "metadata", "label",
-        "description", "generation", "expires_at", "grant_expires_at", "refreshed_at", "created_at",
+        "tenant", "integration", "name", "provider", "status", "cause", "account", "scopes", "lost_scopes",
+        "scopes_reduced_at", "metadata", "label", "description", "generation", "expires_at", "grant_expires_at",
+        "refreshed_at", "created_at",
     }  # fmt: skip
     assert "CNRY-" not in response["body"]
     assert "CNRY-" not in ask(deployment, LIST)["body"]

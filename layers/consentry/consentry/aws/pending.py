@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _AFTERLIFE_SECONDS: Final = 900  # a flow may outlive its session by ten minutes; the row outlives both
 _SECRETS: Final = ("code", "handle_hashes", "verifier")
-_SINCE_THE_START: Final = ("code", "handle_hashes", "parked_until", "outcome", "reissued", "claimed_by")
+_SINCE_THE_START: Final = (
+    "code", "handle_hashes", "parked_until", "replaces", "outcome", "reissued", "claimed_by",
+)  # fmt: skip
 
 
 def _session_item(session: Session) -> dict[str, object]:
@@ -84,9 +86,9 @@ class DynamoSessions:
         update.require(f"attribute_not_exists({status}) OR NOT {status} IN ({', '.join(taken)})")
         return self._apply(update, flow, "start flow", lambda _: False)
 
-    def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int) -> bool:
+    def park(self, flow: Flow, *, code: bytes, handle_hash: str, until: int, replaces: str) -> bool:
         update = Update().set({"status": FlowStatus.CODE_RECEIVED.value, "code": code, "parked_until": until})
-        update.set({"handle_hashes": [handle_hash]})
+        update.set({"handle_hashes": [handle_hash], "replaces": replaces})
         self._require(update, flow, FlowStatus.STARTED)
         return self._apply(update, flow, "park code", _has_handle(handle_hash))
 
@@ -148,6 +150,7 @@ def _flow_item(flow: Flow) -> dict[str, object]:
         **{name: getattr(flow, name) for name in _FLOW_PLAIN},
         "status": flow.status.value,
         "scopes": list(flow.scopes),
+        "optional_scopes": list(flow.optional_scopes),
         "session": _session_item(flow.session),
         "ttl": max(flow.session.expires_at, flow.expires_at) + _AFTERLIFE_SECONDS,
     }
@@ -155,9 +158,10 @@ def _flow_item(flow: Flow) -> dict[str, object]:
 
 def _flow_from(item: Mapping[str, Any]) -> Flow:
     return Flow(
-        **{name: item[name] for name in (*_FLOW_PLAIN, "code", "parked_until", "outcome") if name in item},
+        **{name: item[name] for name in (*_FLOW_PLAIN, "code", "parked_until", "replaces", "outcome") if name in item},
         session=_session_from(item["session"]),
         status=FlowStatus(item["status"]),
         scopes=tuple(item["scopes"]),
+        optional_scopes=tuple(item.get("optional_scopes", ())),
         handle_hashes=tuple(item.get("handle_hashes", ())),
     )

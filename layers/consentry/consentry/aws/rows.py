@@ -20,7 +20,7 @@ _TYPES: Final[Mapping[type, tuple[str, ...]]] = {
     int: (
         "gen", "epoch", "created_at", "refreshed_at", "expires_at", "due_at", "grant_expires_at", "warned_at",
         "next_try_at", "lease_until", "pend_gen", "pend_at", "failures", "refused",
-        "deleting_since",
+        "deleting_since", "scopes_reduced_at",
     ),
     bytes: ("access_token", "grant"),
     dict: ("metadata", "variables"),
@@ -38,7 +38,8 @@ def connection_from(item: Mapping[str, Any]) -> Connection:
             key=ConnectionKey.from_sort_key(item["tenant"], item["connection"]),
             grant_type=Grant(item["grant_type"]),
             status=Status(item["status"]),
-            scopes=tuple(_typed("scopes", each, str) for each in _typed("scopes", item.get("scopes", []), list)),
+            scopes=_texts("scopes", item),
+            lost_scopes=_texts("lost_scopes", item),
             **{name: _typed(name, item[name], kind) for name, kind in _KNOWN.items() if name in item},
         )
     except (KeyError, ValueError, TypeError, ConsentryError) as error:
@@ -67,6 +68,10 @@ def due_from(items: Iterable[Mapping[str, Any]]) -> Iterator[Due]:
             )
         except (KeyError, TypeError, ConsentryError) as error:
             _log(item, f"row of another shape: {error!s:.80}")
+
+
+def _texts(name: str, item: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_typed(name, each, str) for each in _typed(name, item.get(name, []), list))
 
 
 def _typed[T](name: str, value: object, kind: type[T]) -> T:

@@ -81,7 +81,7 @@ class Authorize:
     def __call__(
         self, unverified_ticket: str, integration_id: str, unverified: Callable[[str], str] = _nothing
     ) -> Departure | Question:
-        """Return the departure; raise `Expired` for any ticket that opens nothing, `Conflict` once it is used up.
+        """Return the departure; raise `Expired` for any ticket that opens nothing, or nothing any more.
 
         `unverified` is what the person entered for a variable of the provider's URLs, by name; as long as one is open,
         the question is returned, and nothing is written.
@@ -123,16 +123,14 @@ class Authorize:
             client_id=integration.client_id,
             redirect_uri=f"{self.base_url}/callback/{integration.id}",
             scopes=scopes,
+            optional_scopes=integration.optional_scopes,
             state_hash=digest(state),
             browser_hash=digest(binding.reveal()),
             expires_at=self.clock.now() + FLOW_SECONDS,
             variables=variables,
         )
         if not self.sessions.start(replace(flow, verifier=seal_verifier(self.envelopes, flow, verifier))):
-            raise Conflict(
-                "This connection is being made already, or was made with this link. Go back to the application.",
-                code="session_used",
-            )
+            raise no_such_session()  # it was used up: its connection was made with it, or is being made
         location = authorization_url(
             provider,
             client_id=flow.client_id,

@@ -25,7 +25,7 @@ from consentry.oauth.callback import (
     validate_callback,
 )
 from consentry.oauth.variables import rendered
-from consentry.ports import Catalogue, Clock, Envelopes, Randomness, Sessions
+from consentry.ports import Catalogue, Clock, Connections, Envelopes, Randomness, Sessions
 
 PARKED_SECONDS: Final = 60
 
@@ -55,6 +55,7 @@ class ReceiveCallback:
     sessions: Sessions
     catalogue: Catalogue
     envelopes: Envelopes
+    connections: Connections
     exchange: Callable[[], ExchangeCode]
 
     def __call__(self, integration: str, raw_query: str, cookies: Mapping[str, str]) -> Arrived:
@@ -105,9 +106,10 @@ class ReceiveCallback:
             if self.clock.now() < flow.parked_until and self.sessions.reissue_handle(flow, handle_hash=handle_hash):
                 return handle
             raise already_received()
+        stands = self.connections.read(flow.key)
         code = seal_code(self.envelopes, flow, answer)
-        until = self.clock.now() + PARKED_SECONDS
-        if not self.sessions.park(flow, code=code, handle_hash=handle_hash, until=until):
+        until, replaces = self.clock.now() + PARKED_SECONDS, stands.consent_id if stands else ""
+        if not self.sessions.park(flow, code=code, handle_hash=handle_hash, until=until, replaces=replaces):
             raise already_received()
         return handle
 

@@ -68,6 +68,7 @@ class ConnectWithCredentials:
             metadata={**tokens.metadata, **_metadata(provider, inputs)},
             variables=variables,
             requested_scopes=integration.scopes,
+            optional_scopes=integration.optional_scopes,
             credentials=inputs,
             texts=texts,
         )

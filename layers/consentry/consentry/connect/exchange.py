@@ -4,7 +4,7 @@ What fails before it leaves the flow as it was, so that the same request may be 
 request, and no way back.
 
 The old tokens of a reconnected connection stay until the new ones are committed, and another account is refused
-unless the session allows it.
+unless the session allows it. A grant that finds no place is revoked by who received it, where that ends it alone.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,14 @@ from typing import Final
 
 from consentry import log
 from consentry.connect.authorize import already_received
-from consentry.connect.store import Arrival, StoreTokens, refuse_other_place, refuse_what_is_removed
+from consentry.connect.store import (
+    Arrival,
+    Overtaken,
+    StoreTokens,
+    refuse_other_place,
+    refuse_what_is_removed,
+    refuse_what_was_overtaken,
+)
 from consentry.errors import ConsentryError, InvalidRequest, Misconfigured, ProviderTrouble, TryLater
 from consentry.model import Connection, Flow, FlowStatus, Grant, Metadata
 from consentry.oauth.callback import AuthorizationCode
@@ -34,6 +41,7 @@ from consentry.ports import (
     TokenEndpointClient,
     Undetermined,
 )
+from consentry.revoking import RevokeStray, Stray, leave
 from consentry.tokens import SealingKeys
 
 EXCHANGE_SECONDS: Final = 12.0
@@ -75,15 +83,24 @@ class ExchangeCode:
     def __call__(self, flow: Flow, code: AuthorizationCode, verifier: Verifier) -> Connection:
         """Raise `ConsentryError` when no connection came of it.
 
-        Before the claim the flow is left as it was; after it the flow is failed with the error's code.
+        Before the claim the flow is left as it was; after it, and where another consent was completed first, the flow
+        is failed with the error's code.
         """
-        prepared = self._prepare(flow, code, verifier)
+        try:
+            prepared = self._prepare(flow, code, verifier)
+        except Overtaken as error:
+            self.sessions.finish(flow, FlowStatus.FAILED, error.code, expected=flow.status)
+            raise
         if not self.sessions.claim(flow, expected=flow.status, claim_id=self.randomness.token()):
             raise already_received()
+        tokens: TokenGrant | None = None
         try:
-            connection = self._redeem(prepared)
+            tokens, asked_at = self._ask(prepared)
+            connection = self._keep(prepared, tokens, asked_at)
         except ConsentryError as error:
             self._finish(flow, FlowStatus.FAILED, error.code)
+            if tokens:
+                self._part_with(prepared, tokens, error)
             raise
         self._finish(flow, FlowStatus.DONE, connection.status.value)
         return connection
@@ -103,6 +120,8 @@ class ExchangeCode:
         refuse_what_is_removed(before, self.clock.now())
         if not flow.session.allow_account_change:
             refuse_other_place(provider, flow.variables, before)
+        if flow.replaces is not None:
+            refuse_what_was_overtaken(flow.replaces, before)
         prepared = _Prepared(
             flow=flow,
             provider=provider,
@@ -114,12 +133,30 @@ class ExchangeCode:
         require_time_left(self.clock)
         return prepared
 
-    def _redeem(self, prepared: _Prepared) -> Connection:
-        flow, provider = prepared.flow, prepared.provider
+    def _ask(self, prepared: _Prepared) -> tuple[TokenGrant, int]:
+        provider = prepared.provider
         silence = f"{provider.name} did not answer. Nothing was stored; start connecting again in a few minutes."
-        tokens, asked_at = ask_for_tokens(
+        return ask_for_tokens(
             self.provider_client, self.clock, provider, prepared.request, GrantType.CODE, silence=silence
         )
+
+    def _part_with(self, prepared: _Prepared, tokens: TokenGrant, reason: ConsentryError) -> None:
+        """Revoke what was granted and found no place; the person is told the same whatever comes of it."""
+        key = prepared.flow.key
+        fields = {"tenant": key.tenant, "connection": key.sort_key, "provider": prepared.provider.id}
+        stray = Stray(
+            provider=prepared.provider,
+            client=lambda: prepared.client,
+            refresh_token=tokens.refresh_token,
+            fields={**fields, "code": reason.code},
+        )
+        if isinstance(reason, StorageUnavailable):  # a write that was not answered may have been applied
+            leave(stray, "may_be_stored")
+        else:
+            RevokeStray(self.clock, self.provider_client)(stray)
+
+    def _keep(self, prepared: _Prepared, tokens: TokenGrant, asked_at: int) -> Connection:
+        flow, provider = prepared.flow, prepared.provider
         account, metadata = self._identity(provider, prepared.client, tokens)
         arrival = Arrival(
             key=flow.key,
@@ -132,6 +169,7 @@ class ExchangeCode:
             metadata=metadata,
             variables=flow.variables,
             requested_scopes=flow.scopes,
+            optional_scopes=flow.optional_scopes,
             same_account=not flow.session.allow_account_change,
         )
         return self.store(arrival, prepared.keys, prepared.before)

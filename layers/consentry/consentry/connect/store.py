@@ -9,6 +9,7 @@ from consentry.model import Cause, Connection, ConnectionKey, Grant, Metadata, S
 from consentry.oauth.provider import Provider
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import Clock, Commit, CommitOutcome, Connections, Envelopes, Randomness, StorageUnavailable
+from consentry.scopes import scope_attributes, tell_scopes_lost
 from consentry.tokens import Lifetime, SealingKeys, client_account, grant_payload, token_attributes, warning_at
 
 _RACES: Final = 4
@@ -16,9 +17,17 @@ _ATTEMPTS: Final = 20
 _RETRY_SECONDS: Final = 0.25
 _REMOVAL_SECONDS: Final = 120  # the next sweep of the schedule, and a worker's life
 _LAST_SECONDS: Final = 7.0  # a write that hangs may last so long (`bootstrap`)
-_MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {"key", "grant_type", "status", "scopes"}
+_MEMBERS: Final = frozenset(Connection.__dataclass_fields__) - {
+    "key", "grant_type", "status", "scopes", "lost_scopes",
+}  # fmt: skip
 _OF_A_GRANT: Final = ("grant", "grant_expires_at", "warned_at", "client_account", "variables")
 _KEPT: Final = ("label", "description", "created_at")  # a consent says nothing about these, unless it does
+
+
+class Overtaken(Conflict):
+    """Another consent was completed, or the connection was disconnected, while this person consented."""
+
+    default_code = "overtaken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +37,7 @@ class Arrival:
     `asked_at` is when they were asked for, because a lifetime counts from there at the latest; None is now.
     `credentials` are kept as the grant where there are any. `same_account` refuses another account than the connected.
     `provider` is rendered with `variables`, which readers find in the metadata as well.
+    `optional_scopes` were asked for as well, and may be missing.
     """
 
     key: ConnectionKey
@@ -40,6 +50,7 @@ class Arrival:
     metadata: Metadata = field(default_factory=dict)
     variables: Variables = field(default_factory=dict)
     requested_scopes: tuple[str, ...] = ()
+    optional_scopes: tuple[str, ...] = ()
     credentials: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     texts: Mapping[str, str] = field(default_factory=dict)
     same_account: bool = False
@@ -82,8 +93,9 @@ class StoreTokens:
     def __call__(self, arrival: Arrival, keys: SealingKeys, before: Connection | None) -> Connection:
         """Return the record as stored.
 
-        Raise `Conflict` if it is another account's or is being removed, `ProviderTrouble` if nobody said whose it is,
-        `StorageUnavailable` if it can't be written.
+        Raise `Conflict` if it is another account's, is being removed or was connected by somebody else since,
+        `ProviderTrouble` if nobody said whose it is, `StorageUnavailable` if it can't be written. Only after the last
+        may the tokens be stored all the same.
         """
         consent_id = self.randomness.token()
         for _ in range(_RACES):
@@ -92,6 +104,7 @@ class StoreTokens:
             outcome, found = self._commit(commit)
             match outcome:
                 case CommitOutcome.COMMITTED:
+                    tell_scopes_lost(before, commit.set_attributes, told_of(arrival))
                     return _as_committed(commit, before)
                 case CommitOutcome.DELETING | CommitOutcome.GONE:
                     # Even if it is gone already: whoever disconnected did so after this consent, which may have been
@@ -101,6 +114,8 @@ class StoreTokens:
                     # A refresh was faster; or it followed, after a commit of ours that was applied but not answered.
                     if found and found.consent_id == consent_id:
                         return found
+                    if not arrival.credentials:
+                        refuse_what_was_overtaken(consent_of(before), found)
                     before = found
         raise Conflict("Somebody else keeps changing this connection. Connect again.", code="busy")
 
@@ -164,6 +179,8 @@ class StoreTokens:
             **({"variables": dict(arrival.variables)} if arrival.variables else {}),
             **arrival.texts,
         }
+        lost, regained = _scopes_lost(arrival, before, now)
+        attributes |= lost
         if arrival.account:
             attributes["client_account"] = client_account(arrival.provider, arrival.client_id, arrival.account)
         if arrival.status is Status.SCOPE_INSUFFICIENT:
@@ -172,13 +189,45 @@ class StoreTokens:
             attributes["attention_since"] = now
         kept = {"grant", "warned_at"} if renews else set()
         absent = [name for name in _OF_A_GRANT if name not in attributes and name not in kept]
-        return attributes, (*ended, *absent)
+        return attributes, (*ended, *absent, *regained)
 
 
 def refuse_what_is_removed(before: Connection | None, now: int) -> None:
     """Raise `BeingRemoved` before anything is asked of the provider: what it granted would have no place."""
     if before and before.status is Status.DELETING:
         raise _being_removed(max(0, (before.due_at or now) - now) + _REMOVAL_SECONDS)
+
+
+def consent_of(record: Connection | None) -> str:
+    """Return which consent a connection's tokens descend from; empty where there is none."""
+    return record.consent_id if record else ""
+
+
+def refuse_what_was_overtaken(consent: str, now: Connection | None) -> None:
+    """Raise `Overtaken` if the connection no longer descends from the consent that it did.
+
+    Of several consents for one connection the first to be completed wins: only its own process could revoke a grant
+    that was replaced, and that process is done.
+    """
+    if consent_of(now) != consent:
+        public = (
+            "Somebody else connected or disconnected this meanwhile, and it is as they left it. "
+            "Look at the connection, and start again to change it."
+        )
+        raise Overtaken(public)
+
+
+def told_of(arrival: Arrival) -> dict[str, object]:
+    """Return what a log line says about tokens that arrived."""
+    key = arrival.key
+    return {"tenant": key.tenant, "connection": key.sort_key, "provider": arrival.provider.id}
+
+
+def _scopes_lost(arrival: Arrival, before: Connection | None, now: int) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Where the answer is silent, everything that was asked for was granted (RFC 6749 section 5.1)."""
+    asked_for = {*arrival.requested_scopes, *arrival.optional_scopes}
+    granted = asked_for if arrival.tokens.scopes is None else arrival.tokens.scopes
+    return scope_attributes(before, granted, now=now, wanted=asked_for)
 
 
 def _being_removed(seconds: int) -> BeingRemoved:
@@ -209,6 +258,7 @@ def _as_committed(commit: Commit, before: Connection | None) -> Connection:
         grant_type=Grant(attributes["grant_type"]),
         status=commit.status,
         scopes=tuple(attributes["scopes"]),
+        lost_scopes=tuple(attributes.get("lost_scopes", ())),
         gen=commit.expected_gen + 1,
         epoch=commit.epoch,
         commit_id=commit.commit_id,

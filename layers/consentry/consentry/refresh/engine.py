@@ -49,8 +49,8 @@ from consentry.refresh.policy import (
     unprepared_pause_seconds,
     verdict,
 )
-from consentry.refresh.revoking import Revoke
-from consentry.refresh.saving import SaveTokens, insistently, told
+from consentry.refresh.saving import SaveTokens, insistently, stray_of, told
+from consentry.revoking import RevokeStray
 from consentry.tokens import SealingKeys, grant_secrets, stored_refresh_token
 
 _COUNTING: Final = 6  # two calls that hang, before what the provider said is written down
@@ -262,7 +262,7 @@ class RefreshConnection:
         # Somebody else's generation stands, or the connection is being removed: then the new grant is revoked in time.
         log.record("refresh was superseded", {**told(record), "outcome": saved}, level="warning")
         if saved is CommitOutcome.GONE:
-            Revoke(self.clock, self.secrets, self.provider_client)(prepared, tokens)
+            RevokeStray(self.clock, self.provider_client)(stray_of(prepared, tokens, self.secrets))
         return self._adopt(record)
 
     def _record(self, before: Connection, owner: str, decided: Verdict, error: str) -> Refreshed:

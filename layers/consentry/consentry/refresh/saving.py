@@ -6,8 +6,10 @@ from typing import Final
 
 from consentry import log
 from consentry.model import Connection, Status
+from consentry.oauth.token_request import ClientIdentity
 from consentry.oauth.wire import TokenGrant
 from consentry.ports import (
+    ClientSecrets,
     Clock,
     Commit,
     CommitOutcome,
@@ -18,6 +20,8 @@ from consentry.ports import (
 )
 from consentry.refresh.asking import Prepared
 from consentry.refresh.policy import ESCROW, Outcome
+from consentry.revoking import Stray
+from consentry.scopes import scope_attributes, tell_scopes_lost
 from consentry.tokens import Lifetime, token_attributes, warning_at
 
 _WRITE_RETRY_SECONDS: Final = 0.25
@@ -28,6 +32,17 @@ def told(record: Connection) -> dict[str, object]:
     """Return what a log line says about a connection."""
     key = record.key
     return {"tenant": key.tenant, "connection": key.sort_key, "provider": record.provider, "gen": record.gen}
+
+
+def stray_of(prepared: Prepared, tokens: TokenGrant, secrets: ClientSecrets) -> Stray:
+    """Return a refreshed grant whose connection is gone."""
+    record = prepared.record
+    return Stray(
+        provider=prepared.provider,
+        client=lambda: ClientIdentity(record.client_id, secrets.client_secrets(record.key.integration)),
+        refresh_token=tokens.refresh_token,
+        fields=told(record),
+    )
 
 
 def insistently[T](clock: Clock, write: Callable[[], T], *, leaving: float = ESCROW) -> T:
@@ -101,6 +116,10 @@ class SaveTokens:
         attributes, ended = token_attributes(tokens, prepared.keys, lifetime)
         if tokens.metadata:
             attributes["metadata"] = {**record.metadata, **tokens.metadata}
+        if tokens.scopes is not None:
+            lost, regained = scope_attributes(record, tokens.scopes, now=asked_at)
+            attributes, ended = attributes | lost, (*ended, *regained)
+            tell_scopes_lost(record, lost, told(record))
         if warns:
             attributes["warned_at"] = asked_at
             log.record("credentials end soon", told(record), level="warning")

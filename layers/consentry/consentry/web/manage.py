@@ -219,6 +219,8 @@ def shown(connection: Connection) -> dict[str, object]:
         "cause": connection.status_cause,
         "account": connection.account,
         "scopes": list(connection.scopes),
+        "lost_scopes": list(connection.lost_scopes),
+        "scopes_reduced_at": connection.scopes_reduced_at or None,
         "metadata": dict(connection.metadata),
         "label": connection.label,
         "description": connection.description,
