@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -25,7 +25,7 @@ from consentry.web.response import Response
 from tests.support.catalogue import FakeCatalogue
 from tests.support.client_secrets import FakeSecrets
 from tests.support.clock import FakeClock
-from tests.support.deployment import BASE_URL, CREATE, INTEGRATIONS, OTHER_RETURN_URL, RETURN_URL, body_of
+from tests.support.deployment import BASE_URL, COMPLETE, CREATE, INTEGRATIONS, OTHER_RETURN_URL, RETURN_URL, body_of
 from tests.support.dynamo import MemoryDynamo
 from tests.support.envelopes import FakeEnvelopes
 from tests.support.events import Event, event, json_event
@@ -52,14 +52,18 @@ class InvocationClock(FakeClock):
 
 
 class WillingProvider:
-    """A token endpoint that mints for whoever says that the secret is right."""
+    """A token endpoint that mints for each code, and for whoever says that the secret is right."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.form: dict[str, str] = {}
+        self.account = 4711
 
     def send(self, request: TokenRequest, *, deadline_seconds: float) -> HttpAnswer:
         self.asked += 1
-        return tokens() if b"right" in request.body or b"code=" in request.body else answer(401, {"error": "no"})
+        self.form = dict(parse_qsl(request.body.decode()))
+        good = "code" in self.form or self.form.get("client_secret") == "right"
+        return tokens(hub_id=self.account) if good else answer(401, {"error": "no"})
 
 
 class World:
@@ -119,6 +123,11 @@ class World:
         created = self.answer(json_event(CREATE, {"tenant": "acme"}, body))
         assert created["statusCode"] == 201, created["body"]
         return body_of(created)
+
+    def completes(self, returned: Mapping[str, str], *, tenant: str = "acme", **changes: str) -> Response:
+        """Complete as the company's backend does, with what a browser brought back."""
+        body = {"handle": returned["handle"], "user_ref": "u-1", **changes}
+        return self.answer(json_event(COMPLETE, {"tenant": tenant, "session": returned["session"]}, body))
 
     def at(self, url: str, **changes: Any) -> Response:  # noqa: ANN401 - handed on to `event`
         """Open an address of the deployment."""

@@ -116,7 +116,9 @@ class Attacker:
             name = self.one("__Host-cv-0a1b2c3d", "__Host-cf", "\u2000__Host-cf", "__host-cf", "a", "", self.text())
             found.insert(0, f"{name}={self.text()}")
         if found and self.likely(0.1):
-            found[0] = self.almost(found[0])
+            at = int(self.chance.random() * len(found))
+            name, _, value = found[at].partition("=")
+            found[at] = self.one(f"{name}={self.almost(value)}", self.almost(found[at]))
         return found
 
     def headers(self) -> dict[str, str]:

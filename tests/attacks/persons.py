@@ -52,12 +52,18 @@ class Person:
     def form(self, session: Mapping[str, Any], integration: str = "metrics") -> tuple[str, str]:
         """Open the form; return its address and the value that makes it ours."""
         url = f"{BASE_URL}/connect/{integration}?session={ticket_of(session)}"
-        (field,) = Outline(self.goes(url)["body"]).all("input", name="form")
-        return url, field["value"]
+        return url, self.form_value(url)
 
-    def sends(self, url: str, form: str, *, site: str = OWN_SITE, **headers: str) -> Response:
+    def form_value(self, url: str) -> str:
+        return Outline(self.goes(url)["body"]).one("input", name="form")["value"]
+
+    def sends(
+        self, url: str, form: str, *, site: str = OWN_SITE, entries: Mapping[str, str] | None = None, **headers: str
+    ) -> Response:
+        """Send the form with good credentials, or with other entries."""
+        fields = {"form": form, **ENTRIES, **(entries or {})}
         given = {"content-type": FORM, **headers}
-        return self.goes(url, site=site, method="POST", headers=given, body=urlencode({"form": form, **ENTRIES}))
+        return self.goes(url, site=site, method="POST", headers=given, body=urlencode(fields))
 
 
 def ticket_of(session: Mapping[str, Any]) -> str:

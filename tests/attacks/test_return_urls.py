@@ -44,7 +44,7 @@ def test_an_address_that_is_not_registered_makes_no_session(at: World, trick: st
     body = {"user_ref": "u-1", "integrations": ["crm"], "return_url": url}
     writes = at.dynamo.calls.count("put_item")
     refused = at.answer(json_event(CREATE, {"tenant": "acme"}, body))
-    assert (refused["statusCode"], body_of(refused)["code"]) == (400, "invalid_request"), trick
+    assert (refused["statusCode"], body_of(refused).get("code")) == (400, "invalid_request"), trick
     assert body_of(refused)["detail"] == NOT_REGISTERED  # nothing of the address is in it
     assert at.dynamo.calls.count("put_item") == writes
 
