@@ -14,7 +14,7 @@ from tests.support.jar import Jar, Kind
 OWN_SITE = "vault.test"
 PROVIDER_SITE = "crm.test"
 FOREIGN_SITE = "evil.test"
-ENTRIES = {"input-client_id": "c", "input-client_secret": "right"}
+FROM_OUR_PAGE = {"origin": "null"}  # our referrer policy makes browsers hide more
 
 
 class Person:
@@ -58,10 +58,16 @@ class Person:
         return Outline(self.goes(url)["body"]).one("input", name="form")["value"]
 
     def sends(
-        self, url: str, form: str, *, site: str = OWN_SITE, entries: Mapping[str, str] | None = None, **headers: str
+        self,
+        url: str,
+        form: str,
+        headers: Mapping[str, str] = FROM_OUR_PAGE,
+        *,
+        site: str = OWN_SITE,
+        secret: str = "right",
     ) -> Response:
-        """Send the form with good credentials, or with other entries."""
-        fields = {"form": form, **ENTRIES, **(entries or {})}
+        """Send the form; `headers` are what the browser says of where it comes from, `site` is where it does."""
+        fields = {"form": form, "input-client_id": "c", "input-client_secret": secret}
         given = {"content-type": FORM, **headers}
         return self.goes(url, site=site, method="POST", headers=given, body=urlencode(fields))
 

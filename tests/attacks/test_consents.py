@@ -232,7 +232,7 @@ def test_scanners_and_prefetchers_use_nothing_up(at: World, method: str, headers
         assert person.goes(url, method=method, headers=headers)["statusCode"] in {204, 405}
     assert (at.calls, person.jar.cookies) == (calls, jar)
     assert person.goes(callback, site="crm.test")["statusCode"] == 303
-    assert person.sends(form, value, origin="null")["statusCode"] == 303
+    assert person.sends(form, value)["statusCode"] == 303
 
 
 # S-37: the form.
@@ -252,7 +252,7 @@ def test_a_form_from_elsewhere_is_refused_with_cookie_and_value_all_the_same(
     person = Person(at)
     url, value = person.form(at.session("metrics"))
     calls = at.calls
-    assert person.sends(url, value, **headers)["statusCode"] == 403
+    assert person.sends(url, value, headers)["statusCode"] == 403
     assert at.calls == calls
 
 
@@ -261,11 +261,10 @@ def test_a_link_is_no_oracle_for_stolen_credentials(at: World) -> None:
     person = Person(at)
     url, _ = person.form(at.session("metrics", "crm"))
     values = [person.form_value(url) for _ in range(7)]
-    wrong = {"input-client_secret": "wrong"}
-    statuses = [person.sends(url, value, entries=wrong, origin="null")["statusCode"] for value in values[:5]]
+    statuses = [person.sends(url, value, secret="wrong")["statusCode"] for value in values[:5]]
     assert statuses == [400] * 5
-    assert person.sends(url, values[5], origin="null")["statusCode"] == 429
-    assert person.sends(url, values[6], origin="null")["statusCode"] == 410
+    assert person.sends(url, values[5])["statusCode"] == 429
+    assert person.sends(url, values[6])["statusCode"] == 410
     assert at.provider.asked == 5
 
 
@@ -273,5 +272,5 @@ def test_one_form_is_one_try(at: World) -> None:
     """S-37: a double click, a reload, a replay."""
     person = Person(at)
     url, value = person.form(at.session("metrics"))
-    assert [person.sends(url, value, origin="null")["statusCode"] for _ in range(3)] == [303, 409, 409]
+    assert [person.sends(url, value)["statusCode"] for _ in range(3)] == [303, 409, 409]
     assert at.provider.asked == 1

@@ -1,15 +1,17 @@
 """Each control taken away, one at a time: the attack that it keeps out must succeed, or its test proves nothing."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from consentry.aws import pending
 from consentry.aws.pending import DynamoSessions
-from consentry.connect import authorize, callback, complete, entering, return_urls, store
+from consentry.connect import authorize, callback, complete, entering, opening, return_urls, store
 from consentry.connect.ports import Try
 from consentry.connect.sessions import CreateSession
 from consentry.connect.tickets import Tickets, VerifiedForm, VerifiedState, VerifiedTicket, _session_id, digest
@@ -59,7 +61,7 @@ def trimmed(texts: list[str]) -> dict[str, str]:
 
 def last_one(raw_query: str) -> dict[str, str]:
     """As most parsers read a query: whatever was said last."""
-    pairs = (each.partition("=") for each in answers.unquote_to_bytes(raw_query).decode("utf-8", "replace").split("&"))
+    pairs = (each.partition("=") for each in unquote_to_bytes(raw_query).decode("utf-8", "replace").split("&"))
     return {name: value for name, _, value in pairs if value}
 
 
@@ -79,7 +81,7 @@ def for_all_integrations(session: Any) -> Any:  # noqa: ANN401 - a session
     return replace(session, integrations=("crm", "crm2", "desk", "metrics"))
 
 
-_real_opened = authorize.opened
+_real_opened = opening.opened
 
 
 def opened_for_all(*given: Any) -> Any:  # noqa: ANN401 - handed on
@@ -181,7 +183,7 @@ CONTROLS: Final[Mapping[str, tuple[Patch, Attack]]] = {
         ),
     ),
     "S-09 what can be registered": (
-        (return_urls, "_RETURN_URL", addresses.re.compile(".*")),
+        (return_urls, "_RETURN_URL", re.compile(".*")),
         plain(
             addresses.test_an_address_that_could_be_misread_is_as_good_as_not_registered,
             url="https://user:pw@app.test/x",
