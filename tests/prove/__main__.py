@@ -44,6 +44,12 @@ def proofs(seed: int, schedules: int) -> list[Proof]:
             ("tests.properties", "--examples", "100000", "--seed", whole, "--processes", "2"),
         ),
         Proof(
+            "fuzz",
+            "1,000,000 inputs for each public endpoint",
+            35,
+            ("tests.attacks", "--inputs", "1000000", "--seed", whole, "--processes", "2"),
+        ),
+        Proof(
             "days",
             "thirty virtual days with outages, 2,000 connections on the engine, 100,000 in a model",
             20,

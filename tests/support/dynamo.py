@@ -107,7 +107,7 @@ class MemoryDynamo:
         else:
             table.items[key] = new
         self._written(request["TableName"], old, new)
-        shown = {"ALL_OLD": old, "ALL_NEW": new}.get(request.get("ReturnValues", "NONE"))
+        shown = {"ALL_OLD": old, "ALL_NEW": new, "UPDATED_NEW": new}.get(request.get("ReturnValues", "NONE"))
         return {"Attributes": dict(shown)} if shown else {}
 
     @staticmethod

@@ -1,7 +1,8 @@
 """DynamoDB's condition and update expressions, parsed once for each text and evaluated on low-level items.
 
 What Consentry's adapters send, and nothing else: comparisons, IN, BETWEEN, NOT, AND, OR, parentheses, the functions
-`attribute_exists`, `attribute_not_exists` and `if_not_exists`; SET with + and -, REMOVE, ADD of numbers.
+`attribute_exists`, `attribute_not_exists`, `contains` (of a set of strings) and `if_not_exists`; SET with + and -,
+REMOVE, ADD of numbers and of sets of strings.
 """
 
 import re
@@ -142,7 +143,21 @@ def _primary(tokens: _Tokens) -> Condition:
         operand = _operand(tokens)
         tokens.take(")")
         return lambda item, names, values: (operand(item, names, values) is not None) is wanted
-    return _comparison(tokens)
+    return _containing(tokens) if tokens.took("contains") else _comparison(tokens)
+
+
+def _containing(tokens: _Tokens) -> Condition:
+    tokens.take("(")
+    among = _operand(tokens)
+    tokens.take(",")
+    wanted = _operand(tokens)
+    tokens.take(")")
+
+    def contains(item: Item, names: Names, values: Item) -> bool:
+        held, one = among(item, names, values) or {}, wanted(item, names, values) or {}
+        return one.get("S") in held.get("SS", ())
+
+    return contains
 
 
 def _comparison(tokens: _Tokens) -> Condition:
@@ -291,7 +306,10 @@ def _add(tokens: _Tokens) -> Change:
     path, amount = _path(tokens), _operand(tokens)
 
     def change(old: Item, new: Item, names: Names, values: Item) -> None:
-        added = amount(old, names, values) or {"N": "0"}
-        new[path(names)] = {"N": str(number(old.get(path(names), {"N": "0"})) + number(added))}
+        added, standing = amount(old, names, values) or {"N": "0"}, old.get(path(names))
+        if "SS" in added:
+            new[path(names)] = {"SS": sorted({*added["SS"], *(standing or {}).get("SS", ())})}
+            return
+        new[path(names)] = {"N": str(number(standing or {"N": "0"}) + number(added))}
 
     return change

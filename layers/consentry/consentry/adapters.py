@@ -145,7 +145,9 @@ class Adapters:
 
     @property
     def return_urls(self) -> frozenset[str]:
-        return self.environment.listing("CONSENTRY_RETURN_URLS")
+        from consentry.connect.return_urls import is_return_url
+
+        return frozenset(filter(is_return_url, self.environment.listing("CONSENTRY_RETURN_URLS")))
 
     @property
     def look(self) -> "Look":

@@ -1,8 +1,7 @@
 """Every secret of a run is a canary: none may sing in a log, on the output, or in clear in a table (S-15)."""
 
-import base64
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import pytest
 
@@ -13,6 +12,7 @@ from consentry.web.credentials import COOKIE
 from consentry.web.response import Response
 from tests.support.client_secrets import CLIENT_SECRET
 from tests.support.deployment import CODE, PUT_CREDENTIALS, Browser, Deployment, provider_answer, query_of
+from tests.support.disguises import disguises
 from tests.support.events import json_event
 from tests.support.html import Outline
 from tests.support.logs import Log
@@ -67,13 +67,6 @@ def put(deployment: Deployment, inputs: dict[str, str]) -> Response:
 
 def broken(_operation: str) -> None:
     raise RuntimeError(*CANARIES)
-
-
-def disguises(secret: str) -> set[str]:
-    """The ways in which a secret may slip out."""
-    raw = secret.encode()
-    found = {secret, quote(secret, safe=""), raw.hex(), base64.b64encode(raw).decode()[:-4], secret[-12:]}
-    return {each for each in found if len(each) >= 12}
 
 
 def test_no_secret_is_logged_printed_or_stored_in_clear(

@@ -74,6 +74,16 @@ def test_cookies_are_read_by_name_with_everything_after_the_first_sign() -> None
     assert request.cookies == {"a": "1", "b": "x=y", "c": "2", "alone": ""}
 
 
+def test_a_cookie_s_name_is_taken_as_it_is_and_one_that_comes_twice_not_at_all() -> None:
+    """S-18: any host of the site may set a name with white space around it, and only ours a name with our prefix."""
+    given = ["\u2000__Host-cf=planted", "\u00a0a=1", "b=1", "b=2", "c=3"]
+    assert Request.of(event("ANY /x", cookies=given)).cookies == {
+        "\u2000__Host-cf": "planted",
+        "\u00a0a": "1",
+        "c": "3",
+    }
+
+
 def test_an_empty_event_is_a_request_for_nothing() -> None:
     request = Request.of({})
     assert (request.method, request.route, request.path("tenant"), request.correlation_id) == ("", "", "", "")

@@ -85,7 +85,7 @@ class ReceiveCallback:
         if flow is None or not same(flow.state_hash, state.state_hash) or flow.expires_at <= self.clock.now():
             raise no_such_session()
         if not same(flow.browser_hash, digest(binding)):
-            raise _other_browser()
+            raise no_such_session()  # made up: whoever guesses does not learn that there is something to guess
         if trouble := ended(flow):
             raise trouble
         return flow

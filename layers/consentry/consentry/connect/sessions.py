@@ -92,7 +92,8 @@ class CreateSession:
         if isinstance(url, str) and (not url or url in self.return_urls):
             return url
         return _refuse(
-            "return_url is not registered: it must equal one of the stack's ReturnUrls, character by character"
+            "return_url is not registered: it must equal one of the stack's ReturnUrls, character by character, and "
+            "those must be https://host/path without a user or a fragment"
         )
 
 

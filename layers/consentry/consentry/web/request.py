@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl
@@ -34,7 +35,7 @@ class Request:
             route=event.get("routeKey", ""),
             path_parameters=event.get("pathParameters") or {},
             raw_query=event.get("rawQueryString") or "",
-            cookies=dict(_cookie(each) for each in event.get("cookies") or ()),
+            cookies=_cookies(event.get("cookies") or ()),
             headers=event.get("headers") or {},
             raw_body=_body(event),
             correlation_id=context.get("requestId", ""),
@@ -78,9 +79,15 @@ class Request:
         return {name: value.replace("\r\n", "\n") for name, value in fields}
 
 
-def _cookie(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return name.strip(), value
+def _cookies(texts: Sequence[str]) -> Mapping[str, str]:
+    """Return cookies by name; one that comes twice counts as none, since no browser keeps two with our prefix.
+
+    Nothing but a blank is trimmed: to a browser any other white space of Unicode is a part of the name, and a name that
+    is not ours may be set by any host of the site.
+    """
+    pairs = [(name.strip(" "), value) for name, _, value in (each.partition("=") for each in texts)]
+    times = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if times[name] == 1}
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

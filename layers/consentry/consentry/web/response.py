@@ -24,7 +24,7 @@ _HEADERS: Final = {
 }
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action {form_action}; frame-ancestors 'none'"
 _NOWHERE: Final = "'none'"
-_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(?=[/?#]|\Z)")
 
 
 def answer(
