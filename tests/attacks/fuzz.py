@@ -5,14 +5,15 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from consentry.model import ConnectionKey
 from consentry.web.response import Response
 from tests.attacks.handlers import MAC_KEY, World, overheard, world
-from tests.attacks.inputs import ENDPOINTS, ENTERED, MARK, Attacker, Known
+from tests.attacks.inputs import ENDPOINTS, ENTERED, FORM, MARK, Attacker, Known
 from tests.support.client_secrets import CLIENT_SECRET
 from tests.support.deployment import BASE_URL, RETURN_URL, query_of
 from tests.support.events import Event
@@ -21,7 +22,12 @@ from tests.support.logs import Log
 from tests.support.provider import TOKEN_ANSWER
 
 CHUNK: Final = 500
-_FRESH: Final = {"POST /connect/{integration}": 20, "GET /callback/{integration}": 25}
+_FRESH: Final = {
+    "POST /connect/{integration}": 20,
+    "GET /connect/{integration}/disconnect": 100,
+    "POST /connect/{integration}/disconnect": 20,
+    "GET /callback/{integration}": 25,
+}
 _SECRETS: Final = (MAC_KEY, CLIENT_SECRET, str(TOKEN_ANSWER["access_token"]), str(TOKEN_ANSWER["refresh_token"]))
 _HEADER: Final = re.compile(r"[\x20-\x7e]*")
 _COOKIE: Final = re.compile(
@@ -39,6 +45,9 @@ _ELEMENTS: Final = frozenset({
     "div", "h1", "h2", "h3", "p", "code", "form", "input", "label", "small", "textarea", "button", "a", "article", "ul",
     "li", "dl", "dt", "dd", "time", "strong",
 })  # fmt: skip
+
+
+CONNECTED: Final = ConnectionKey("acme", "metrics")
 
 
 class Broken(Exception):
@@ -78,10 +87,11 @@ def run(chunk: Chunk) -> Counter[str]:
 def _requests(at: World, chunk: Chunk) -> Iterator[Event]:
     chance, make = chunk.chance, ENDPOINTS[chunk.endpoint]
     fresh = _FRESH.get(chunk.endpoint, CHUNK)
-    attacker = Attacker(chance, known(at))
+    learned = connected if chunk.endpoint.endswith("/disconnect") else known
+    attacker = Attacker(chance, learned(at))
     for number in range(chunk.inputs):
         if number % fresh == 0:
-            attacker = Attacker(chance, known(at, completion="direct" if number % (2 * fresh) else "confirm"))
+            attacker = Attacker(chance, learned(at, completion="direct" if number % (2 * fresh) else "confirm"))
         yield make(attacker)
 
 
@@ -94,6 +104,19 @@ def known(at: World, **wanted: object) -> Known:
     (field,) = Outline(form["body"]).all("input", name="form")
     (ticket,) = dict(parse_qsl(urlsplit(session["connect_url"]).query)).values()
     return Known([ticket], [query_of(departed)["state"]], cookies, [field["value"]])
+
+
+def connected(at: World, **wanted: object) -> Known:
+    """Let an honest person connect anew, and open the question before a disconnect; return what she knows then."""
+    at.forget(CONNECTED)
+    found = known(at, **wanted)
+    fields = {"form": found.forms[0], "input-client_id": "4711", "input-client_secret": "right"}
+    url = f"{BASE_URL}/connect/metrics?session={found.tickets[0]}"
+    headers = {"content-type": FORM, "sec-fetch-site": "same-origin", "origin": "null"}
+    at.at(url, method="POST", cookies=found.cookies, headers=headers, body=urlencode(fields))
+    asked = Outline(at.at(url.replace("metrics?", "metrics/disconnect?"), cookies=found.cookies)["body"])
+    (form,), (consent,) = asked.all("input", name="form"), asked.all("input", name="consent")
+    return replace(found, forms=[form["value"]], consents=[consent["value"]])
 
 
 def _forget(log: Log, printed: io.StringIO) -> None:

@@ -18,7 +18,7 @@ from consentry.aws.dynamodb import to_item
 from consentry.bootstrap import Wiring
 from consentry.config import Environment
 from consentry.connect.tickets import Tickets
-from consentry.model import Secret
+from consentry.model import ConnectionKey, Secret
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.system import LambdaContext
 from consentry.web.response import Response
@@ -129,6 +129,13 @@ class World:
         body = {"handle": returned["handle"], "user_ref": "u-1", **changes}
         return self.answer(json_event(COMPLETE, {"tenant": tenant, "session": returned["session"]}, body))
 
+    def forget(self, key: ConnectionKey) -> None:
+        """Let a connection be gone, as one is that was erased."""
+        self.memory.delete_item(
+            TableName=self.tables["ConnectionsTable"],
+            Key=to_item({"tenant": key.tenant, "connection": key.sort_key}),
+        )
+
     def at(self, url: str, **changes: Any) -> Response:  # noqa: ANN401 - handed on to `event`
         """Open an address of the deployment."""
         return self.answer(opened(url, **changes))
@@ -137,8 +144,9 @@ class World:
 def opened(url: str, **changes: Any) -> Event:  # noqa: ANN401 - handed on to `event`
     """Return the event of an address of the deployment."""
     parts = urlsplit(url)
-    kind, _, integration = parts.path.strip("/").partition("/")
-    route = f"ANY /{kind}/{{integration}}" if integration else f"ANY /{kind}"
+    kind, _, rest = parts.path.strip("/").partition("/")
+    integration, _, action = rest.partition("/")
+    route = "/".join(filter(None, (f"ANY /{kind}", "{integration}" if integration else "", action)))
     parameters = {"integration": integration} if integration else {}
     return event(route, **{"parameters": parameters, "query": parts.query, **changes})
 

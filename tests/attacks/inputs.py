@@ -31,6 +31,7 @@ HEADERS: Final = (
     "user-agent", "if-none-match", "range", "x-amz-date",
 )  # fmt: skip
 METHODS: Final = ("POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "get", "", MARK)
+ENDING: Final = "ANY /connect/{integration}/disconnect"
 FORM: Final = "application/x-www-form-urlencoded"
 TYPES: Final = (FORM, FORM, FORM, f"{FORM}; charset=utf-8", "multipart/form-data; boundary=x", "application/json", "")
 
@@ -43,6 +44,7 @@ class Known:
     states: Sequence[str]
     cookies: Sequence[str]
     forms: Sequence[str]
+    consents: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,31 @@ def form_post(attacker: Attacker) -> Event:
     return made | {"requestContext": post, "body": body, "isBase64Encoded": encoded}
 
 
+def ending_get(attacker: Attacker) -> Event:
+    return _event(attacker, ENDING, _at(attacker, "metrics"), attacker.query("session"))
+
+
+def ending_post(attacker: Attacker) -> Event:
+    """Return the answer to the question before a disconnect: right, almost right, or a body of anything."""
+    known = attacker.known
+    if attacker.likely(0.3):
+        body, encoded = attacker.body()
+    else:
+        fields = {"form": attacker.value(known.forms), "consent": attacker.value(known.consents)}
+        body, encoded = urlencode(fields, errors="surrogatepass"), False
+    made = event(
+        ENDING,
+        method="POST",
+        parameters=_at(attacker, "metrics"),
+        query=f"session={known.tickets[0]}" if attacker.likely(0.7) else attacker.query("session"),
+        headers={"content-type": FORM, "sec-fetch-site": "same-origin", "origin": "null"} | attacker.headers(),
+        cookies=known.cookies if attacker.likely(0.7) else attacker.cookies(),
+        body=body,
+        request_id="r",
+    )
+    return made | {"isBase64Encoded": encoded}
+
+
 def _typed(attacker: Attacker) -> Event:
     """Return what a person's own browser sends, whatever she typed."""
     known = attacker.known
@@ -222,6 +249,8 @@ ENDPOINTS: Final[Mapping[str, Callable[[Attacker], Event]]] = {
     "GET /connect": connect,
     "GET /connect/{integration}": form_get,
     "POST /connect/{integration}": form_post,
+    "GET /connect/{integration}/disconnect": ending_get,
+    "POST /connect/{integration}/disconnect": ending_post,
     "GET /authorize/{integration}": authorize,
     "GET /callback/{integration}": callback,
     "GET /health": health,

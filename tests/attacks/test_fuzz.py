@@ -18,6 +18,8 @@ REACHED = {
     "GET /connect": {"200", "400", "405", "410"},
     "GET /connect/{integration}": {"200", "400", "405", "410"},
     "POST /connect/{integration}": {"303", "400", "403", "409", "410"},
+    "GET /connect/{integration}/disconnect": {"200", "400", "405", "410"},
+    "POST /connect/{integration}/disconnect": {"303", "400", "403", "410"},
     "GET /authorize/{integration}": {"302", "400", "405", "410"},
     "GET /callback/{integration}": {"303", "400", "403", "405", "409", "410"},
     "GET /health": {"200", "405"},

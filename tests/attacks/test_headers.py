@@ -17,6 +17,7 @@ from consentry.errors import (
     TokenUnavailable,
     TryLater,
 )
+from consentry.oauth.variables import InvalidVariable
 from consentry.pages.look import Look
 from consentry.web.boundary import for_people, for_programs
 from consentry.web.request import Request
@@ -63,6 +64,8 @@ def errors(kind: type[ConsentryError] = ConsentryError) -> Iterator[ConsentryErr
         yield ReauthRequired("Again.", cause="grant_revoked")
     elif kind.__name__ == "InvalidInput":
         yield consentry.connect.credentials.InvalidInput("No.", field="client_id")
+    elif kind is InvalidVariable:
+        yield InvalidVariable("No.", variable="subdomain")
     elif kind.__module__.startswith("consentry"):
         yield kind("Something.")
 
