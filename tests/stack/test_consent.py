@@ -117,7 +117,8 @@ def test_the_hosted_page_leads_to_the_consent_and_to_the_form(company: Company) 
     page = company.get(begun["connect_url"])
     assert (page.status_code, "Set-Cookie" in page.headers) == (200, False)
     links = [each["href"] for each in Outline(page.text).all("a")]
-    assert links == [consent_url(begun), form_url(begun, "hotjar")]
+    back = f"http://localhost:1/return?session={begun['session']}"
+    assert links == [consent_url(begun), form_url(begun, "hotjar"), back]
     assert "Ler e alterar tickets de suporte" in page.text
     company.get(company.consents(links[0]))
     refused = company.enters(links[1], HOTJAR | {"client_secret": "CNRY-wrong-6b1c"}, label="Minha <loja>")

@@ -1,13 +1,15 @@
 """One stored connection and the engine that keeps it alive: real conditions on moto, a scripted provider, a clock."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from consentry.aws.connections import DynamoConnections
+from consentry.aws.escrow import kept, written
 from consentry.connect.store import Arrival
 from consentry.model import Connection, ConnectionKey, Field, Grant, Secret
 from consentry.oauth.provider import Provider, RefreshBehaviour, Rotation
 from consentry.oauth.wire import TokenGrant
-from consentry.ports import TokenEndpointClient
+from consentry.ports import Commit, CommitOutcome, TokenEndpointClient
 from consentry.refresh.engine import RefreshConnection, Refreshed
 from consentry.refresh.guard import Guard
 from consentry.tokens import grant_secrets
@@ -23,6 +25,20 @@ STATIC: Final = RefreshBehaviour(rotation=Rotation.NONE)
 LIFETIME: Final = 1800
 FIRST_ACCESS: Final = "CNRY-access-first"
 FIRST_REFRESH: Final = "CNRY-refresh-5d2f8b04c6e19a73"
+
+
+class Keepable:
+    """A table that takes a refresh's commit only if it could come back from escrow as it was."""
+
+    def __init__(self, table: DynamoConnections) -> None:
+        self._table = table
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the table has
+        return getattr(self._table, name)
+
+    def commit(self, commit: Commit) -> CommitOutcome:
+        assert kept(written(commit)) == commit
+        return self._table.commit(commit)
 
 
 class Vaulted:
@@ -52,7 +68,7 @@ class Vaulted:
         ports = {
             "clock": self.clock,
             "randomness": self.deployment.randomness,
-            "connections": self.deployment.connections,
+            "connections": Keepable(self.deployment.connections),
             "erasures": self.deployment.erasures,
             "catalogue": FakeCatalogue(self.crm, METRICS),
             "secrets": self.deployment.secrets,

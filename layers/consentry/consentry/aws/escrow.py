@@ -22,6 +22,7 @@ _TOO_LARGE: Final = 2**53
 # What a refresh may change; whatever else follows from the commit itself.
 _WRITTEN: Final = frozenset({
     "access_token", "token_type", "refreshed_at", "grant", "scopes", "due_at", "expires_at", "metadata", "warned_at",
+    "lost_scopes", "scopes_reduced_at",
 })  # fmt: skip
 _COUNTS: Final = (
     "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed",
