@@ -157,6 +157,15 @@ def test_the_page_asks_for_no_ciphertext(deployment: Deployment) -> None:
     assert (found.access_token, found.grant, found.gen) == (b"", b"", 3)
 
 
+@pytest.mark.parametrize("time", [-1, 253_402_300_800, 2**52])
+def test_a_time_that_has_no_date_is_not_shown_and_hides_nothing_else(deployment: Deployment, time: int) -> None:
+    row(deployment, created_at=time, refreshed_at=time, grant_expires_at=time, account="4711")
+    found = page(deployment, deployment.created())
+    assert "4711" in found.text
+    assert "Connected since" not in found.text
+    assert "Ends" not in found.text
+
+
 def test_a_registration_that_cannot_be_used_hides_no_other_and_is_logged(
     deployment: Deployment, log_lines: Log
 ) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 from consentry.connect.offer import Offer, Offered, Permission
 from consentry.model import Connection, Grant, Status
 from consentry.pages.frame import Links, Manner, document, monogram, name_id
 from consentry.pages.markup import Html, joined, tag
 from consentry.pages.words import Words
+
+_LATEST: Final = 253_402_300_799  # the last second that has a date; a row may hold any number
 
 
 def connect_page(manner: Manner, offer: Offer, links: Links) -> str:
@@ -103,7 +106,7 @@ def facts(say: Words, connection: Connection) -> Html:
         "account": connection.account,
         "label": connection.label,
         "description": connection.description,
-        **{name: moment(time) for name, time in times.items() if time},
+        **{name: moment(time) for name, time in times.items() if 0 < time <= _LATEST},
     }
     pairs = (joined(tag("dt", say(f"fact.{name}")), tag("dd", value)) for name, value in told.items() if value)
     return tag("dl", *pairs)
