@@ -229,6 +229,7 @@ def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
         "ANY /callback/{integration}",
         "ANY /connect",
         "ANY /connect/{integration}",
+        "ANY /connect.js",
         "ANY /health",
     }
 
