@@ -37,6 +37,7 @@ class Company:
 
     port: int
     pages: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     completed: list[Mapping[str, Any]] = field(default_factory=list)
     app: Flask = field(default_factory=lambda: Flask("company"))
 
@@ -69,7 +70,7 @@ class Company:
     def _page(self, _path: str) -> Response:
         """`/back` and others are pages of tests."""
         known = self.pages.get(request.path)
-        return Response(known or "", 200 if known else 404, content_type="text/html; charset=utf-8")
+        return Response(known or "", 200 if known else 404, self.headers, content_type="text/html; charset=utf-8")
 
     def _remember(self, response: Response) -> Response:
         if request.path == "/integrations/complete":

@@ -53,6 +53,7 @@ def shop(company: Company, stack: Ready, monkeypatch: pytest.MonkeyPatch) -> Com
     monkeypatch.setenv("AWS_DEFAULT_REGION", stack.region)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(stack.ca_bundle))
     company.completed.clear()
+    company.headers.clear()
     company.opens(stack.base_url)
     company.pages["/opener"] = OPENER.format(**script(stack))
     company.pages["/back"] = BACK.format(**script(stack), options="")
@@ -171,6 +172,20 @@ def test_a_refusal_arrives_as_a_result(shop: Company, context: BrowserContext) -
 @pytest.mark.usefixtures("cutting_off")
 def test_a_provider_that_cuts_its_window_off_changes_nothing(shop: Company, context: BrowserContext) -> None:
     page = page_at(context, f"{shop.url}/integrations")
+    popup = popup_of(page)
+    decided(popup)
+    assert said(page, CONNECTED)
+    assert gone(popup)
+
+
+def test_a_company_s_page_may_isolate_itself(shop: Company, context: BrowserContext) -> None:
+    shop.headers |= {
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+        "Content-Security-Policy": "default-src 'self'; script-src 'unsafe-inline' https://localhost:*",
+    }
+    page = page_at(context, f"{shop.url}/integrations")
+    assert page.evaluate("crossOriginIsolated") is True
     popup = popup_of(page)
     decided(popup)
     assert said(page, CONNECTED)
