@@ -106,6 +106,8 @@ def popup_of(page: Page) -> Page:
     """Press the documentation's button; return the window that it opens, on the hosted page."""
     with page.expect_popup() as opened:
         page.get_by_role("button", name="Connect").click()
+    # Playwright has every page believe that it is the one that is looked at.
+    page.evaluate("document.hasFocus = () => false")
     opened.value.wait_for_url("**/connect?session=*")
     return opened.value
 
@@ -167,6 +169,15 @@ def test_a_refusal_arrives_as_a_result(shop: Company, context: BrowserContext) -
     assert said(page, "Not connected: access_denied")
     assert gone(popup)
     assert shop.completed == []
+
+
+def test_a_backend_that_fails_is_said_and_leaves_no_window(shop: Company, context: BrowserContext) -> None:
+    page = page_at(context, f"{shop.url}/integrations")
+    page.route("**/integrations/begin", lambda route: route.fulfill(status=503))
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="Connect").click()
+    assert said(page, "Not connected: status 503")
+    assert gone(opened.value)
 
 
 @pytest.mark.usefixtures("cutting_off")

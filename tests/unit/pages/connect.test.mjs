@@ -165,6 +165,14 @@ test("a second result of the session changes nothing", async () => {
   assert.equal(kept.value.handle, "crm.one");
 });
 
+test("a result is of the session that was opened, whatever it says itself", async () => {
+  const page = new Page(OWN);
+  const kept = await opening(page);
+  page.channel().postMessage({ session: SESSION, result: { ...HANDLE, session: "another" } });
+  await settle();
+  assert.equal(kept.value.session, SESSION);
+});
+
 test("what is not about this session is not heard", async () => {
   const page = new Page(OWN);
   const kept = await opening(page);
@@ -349,6 +357,16 @@ test("where nobody listens, nothing was said, and the page has the result for it
   await settle();
   assert.deepEqual(said.filter((each) => !each.listening), [{ session: SESSION, ask: true }]);
   assert.equal(page.closings, 0);
+});
+
+test("two return pages of one session do not take each other for the opener", async () => {
+  const bus = new Bus();
+  const pages = [new Page(BACK, { bus }), new Page(BACK, { bus })];
+  const done = pages.map((page) => outcome(page.script.finish()));
+  await settle();
+  for (const page of pages) page.pass(2.1);
+  await settle();
+  assert.deepEqual(done.map((each) => each.value.told), [false, false]);
 });
 
 test("an opener of another origin is told alone, by its exact origin; no other window is believed", async () => {
