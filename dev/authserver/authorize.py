@@ -141,7 +141,10 @@ class AuthorizeEndpoint:
 
     def _page(self, client: Client, asked: Asked) -> Response:
         chosen = self._preferred_account()
-        return page("consent.html", 200, system=self._system, client=client, asked=asked, chosen=chosen)
+        answer = page("consent.html", 200, system=self._system, client=client, asked=asked, chosen=chosen)
+        if policy := self._simulation.options.opener_policy:
+            answer.headers["Cross-Origin-Opener-Policy"] = policy
+        return answer
 
 
 def page(template: str, status: int, **values: object) -> Response:

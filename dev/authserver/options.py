@@ -11,7 +11,10 @@ class BadInput(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Times in seconds; `iss` is None (only the generic system sends it), "omit", "send" or a literal to send."""
+    """Times in seconds; `iss` is None (only the generic system sends it), "omit", "send" or a literal to send.
+
+    `opener_policy` is what the consent page sends as Cross-Origin-Opener-Policy; None for nothing.
+    """
 
     access_ttl: float = 1800
     code_ttl: float = 60
@@ -22,6 +25,7 @@ class Options:
     auto_consent: str | None = None
     account: str | None = None
     scopes_granted: tuple[str, ...] | None = None
+    opener_policy: str | None = None
 
     def changed(self, wishes: Mapping[str, object]) -> Self:
         """Return a copy with `wishes` applied; raise `BadInput` for a name or value that does not exist."""
@@ -79,4 +83,5 @@ CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "auto_consent": nullable(one_of("allow", "deny")),
     "account": nullable(text),
     "scopes_granted": nullable(texts),
+    "opener_policy": nullable(one_of("same-origin", "same-origin-allow-popups", "noopener-allow-popups")),
 }

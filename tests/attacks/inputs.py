@@ -245,6 +245,10 @@ def health(attacker: Attacker) -> Event:
     return _event(attacker, "ANY /health", {}, attacker.query())
 
 
+def script(attacker: Attacker) -> Event:
+    return _event(attacker, "ANY /connect.js", {}, attacker.query("session"))
+
+
 ENDPOINTS: Final[Mapping[str, Callable[[Attacker], Event]]] = {
     "GET /connect": connect,
     "GET /connect/{integration}": form_get,
@@ -253,6 +257,7 @@ ENDPOINTS: Final[Mapping[str, Callable[[Attacker], Event]]] = {
     "POST /connect/{integration}/disconnect": ending_post,
     "GET /authorize/{integration}": authorize,
     "GET /callback/{integration}": callback,
+    "GET /connect.js": script,
     "GET /health": health,
 }
 

@@ -24,6 +24,12 @@ def test_the_page_needs_no_cookie_and_cannot_be_framed(servers: Driver) -> None:
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
+def test_the_page_keeps_its_opener_unless_it_is_told_to_cut_it_off(servers: Driver) -> None:
+    assert "Cross-Origin-Opener-Policy" not in servers.authorize().headers
+    servers.order("options", opener_policy="same-origin")
+    assert servers.authorize().headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
 def test_allowing_sends_a_code_the_exact_state_and_the_issuer_back(servers: Driver) -> None:
     answer = servers.decide("allow")
     assert set(answer) == {"code", "state", "iss"}

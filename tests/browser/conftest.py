@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from dev.ready import Ready
 from dev.running import started
+from tests.browser.company import Company, serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -16,10 +17,16 @@ PATIENCE_MILLISECONDS = 20_000
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Ready]:
+def company() -> Iterator[Company]:
+    with serving() as company:
+        yield company
+
+
+@pytest.fixture(scope="session")
+def stack(company: Company) -> Iterator[Ready]:
     if not CHROMIUM.exists():
         pytest.skip(f"NOT TESTED: the pages in a browser. There is no Chromium at {CHROMIUM}; apt-get install chromium")
-    with started({"PORT": "0", "HTTPS": "1", "TICK": "2"}) as ready:
+    with started({"PORT": "0", "HTTPS": "1", "TICK": "2", "RETURN_URLS": company.return_urls}) as ready:
         yield ready
 
 

@@ -17,7 +17,7 @@ from tests.infrastructure.transformed import (
 
 PUBLIC_ROUTES: Final = frozenset({
     "ANY /authorize/{integration}", "ANY /callback/{integration}", "ANY /connect", "ANY /connect/{integration}",
-    "ANY /connect/{integration}/disconnect", "ANY /health",
+    "ANY /connect/{integration}/disconnect", "ANY /connect.js", "ANY /health",
 })  # fmt: skip
 SIGNED_ROUTES: Final = frozenset(
     {

@@ -230,6 +230,7 @@ def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
         "ANY /connect",
         "ANY /connect/{integration}",
         "ANY /connect/{integration}/disconnect",
+        "ANY /connect.js",
         "ANY /health",
     }
 

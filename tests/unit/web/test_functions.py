@@ -140,6 +140,16 @@ def test_health_needs_neither_table_nor_key(deployed: Deployed, monkeypatch: pyt
     assert body_of(answering(event)) == {"status": "ok"}
 
 
+def test_the_popup_script_needs_neither_table_nor_key(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = deployed("connect")
+    for variable in ("CONSENTRY_PENDING_TABLE", "CONSENTRY_MAC_SECRET", "CONSENTRY_CONNECTIONS_TABLE"):
+        monkeypatch.delenv(variable)
+    bootstrap._process.cache_clear()
+    answered = answering(sample("connect") | {"routeKey": "ANY /connect.js", "rawQueryString": ""})
+    assert answered["statusCode"] == 200
+    assert answered["body"].endswith("})();\n")
+
+
 def way_back(deployed: Deployed) -> dict[str, Any]:
     """Go to the provider with a session of the manage sample; return what makes the callback sample its answer."""
     created = deployed("manage")(sample("manage"))
