@@ -22,7 +22,7 @@ REACHED = {
     "POST /connect/{integration}/disconnect": {"303", "400", "403", "410"},
     "GET /authorize/{integration}": {"302", "400", "405", "410"},
     "GET /callback/{integration}": {"303", "400", "403", "405", "409", "410"},
-    "GET /connect.js": {"200", "204", "405"},
+    "GET /connect.js": {"200", "405"},
     "GET /health": {"200", "405"},
 }
 

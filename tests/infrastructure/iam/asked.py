@@ -8,9 +8,9 @@ from dev.recording import Call
 from tests.infrastructure.iam.names import API, PLACE, STACK, arn_of
 
 LISTED: Final = (
-    "tenant", "connection", "v", "provider", "status", "status_cause", "account", "scopes", "metadata", "label",
-    "description", "gen", "expires_at", "grant_expires_at", "refreshed_at", "created_at",
-    "lost_scopes", "scopes_reduced_at",
+    "tenant", "connection", "v", "provider", "status", "status_cause", "account", "scopes", "lost_scopes",
+    "scopes_reduced_at", "metadata", "label", "description", "gen", "expires_at", "grant_expires_at",
+    "refreshed_at", "created_at",
 )  # fmt: skip
 KEYS: Final = {
     "ConnectionsTable": ("tenant", "connection"),

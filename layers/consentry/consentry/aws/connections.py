@@ -24,8 +24,8 @@ _INTENT: Final = ("pend_gen", "pend_at")
 _DUE: Final = ("due_shard", "due_at", "enqueued_until")
 # Named one by one: whoever shows connections to people may read no others.
 SUMMARY_ATTRIBUTES: Final = (
-    "tenant", "connection", "v", "provider", "grant_type", "status", "status_cause", "gen", "epoch", "account", "label",
-    "description", "created_at", "refreshed_at", "grant_expires_at",
+    "tenant", "connection", "v", "provider", "grant_type", "status", "status_cause", "gen", "epoch", "account",
+    "lost_scopes", "scopes_reduced_at", "label", "description", "created_at", "refreshed_at", "grant_expires_at",
 )  # fmt: skip
 _TROUBLE: Final = ("last_error", "refused", "next_try_at", "status_cause", "attention", "attention_since")
 
