@@ -116,6 +116,7 @@ GRANTS: Final = {
         dynamodb:GetItem PendingTable
         dynamodb:PutItem PendingTable
         dynamodb:Query ConnectionsTable
+        dynamodb:Query ${ConnectionsTable}/index/attention
         dynamodb:Scan IntegrationsTable
         dynamodb:UpdateItem ConnectionsTable
         dynamodb:UpdateItem PendingTable
@@ -194,6 +195,7 @@ GRANTS: Final = {
     """,
     "ListPolicy": """
         dynamodb:Query ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        execute-api:Invoke GET/connections
         execute-api:Invoke GET/tenants/*/connections
     """,
     "ListTenantPolicy": """

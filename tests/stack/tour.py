@@ -123,6 +123,7 @@ class Tour:
         for lister in ("ListPolicy", "ListTenantPolicy-acme"):
             assert self.lists(self.consumer(lister))
             assert self.consumer(lister).consentry.connections("acme")
+        assert self.consumer("ListPolicy").consentry._call("GET", "/connections?status=reauth_required")
         for refreshing in ("RefreshPolicy", "RefreshTenantPolicy-acme"):
             generation = self.generation("acme", "hotjar")
             self.age("acme", "hotjar")

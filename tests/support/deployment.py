@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from consentry.aws.connections import DynamoConnections
 from consentry.aws.erasures import DynamoErasures
 from consentry.aws.health import DynamoHealth
+from consentry.aws.listings import DynamoListings
 from consentry.aws.pending import DynamoSessions
 from consentry.aws.registry import DynamoIntegrations
 from consentry.aws.removals import DynamoRemovals
@@ -139,6 +140,7 @@ class Deployment:
         self.connections = DynamoConnections(self.dynamo.as_client, tables["ConnectionsTable"])
         self.integrations = DynamoIntegrations(self.dynamo.as_client, tables["IntegrationsTable"])
         self.removals = DynamoRemovals(self.dynamo.as_client, tables["ConnectionsTable"])
+        self.listings = DynamoListings(self.dynamo.as_client, tables["ConnectionsTable"])
         self.erasures = DynamoErasures(self.dynamo.as_client, tables["ConnectionsTable"])
         self.health = DynamoHealth(self.dynamo.as_client, tables["IntegrationsTable"])
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from consentry.aws.escrow import SqsEscrow
     from consentry.aws.health import DynamoHealth
     from consentry.aws.keys import KmsEnvelopes
+    from consentry.aws.listings import DynamoListings
     from consentry.aws.maintenance import DynamoInventory
     from consentry.aws.pending import DynamoSessions
     from consentry.aws.registry import (
@@ -76,6 +77,12 @@ class Adapters:
         from consentry.aws.connections import DynamoConnections
 
         return DynamoConnections(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def listings(self) -> "DynamoListings":
+        from consentry.aws.listings import DynamoListings
+
+        return DynamoListings(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
 
     @cached_property
     def removals(self) -> "DynamoRemovals":

@@ -156,6 +156,7 @@ OTHER_TENANT: Final[Calls] = {
     "opens another tenant's token": opened("globex"),
     "lists another tenant": listing("globex"),
     "lists another tenant by the API": route("GET/tenants/globex/connections"),
+    "lists all tenants that are to connect again": route("GET/connections"),
     "connects for another tenant": route("POST/tenants/globex/sessions"),
     "completes another tenant's session": route("POST/tenants/globex/sessions/1/complete"),
     "hands in another tenant's credentials": route("PUT/tenants/globex/connections/hubspot/default/credentials"),
@@ -176,7 +177,11 @@ OWN_TENANT: Final[Calls] = {
 WITHOUT_A_TENANT: Final = tuple(who for who in UNTAGGED if not who.tags.get("consentry_tenant"))
 # What one kind of consumer may do, the others may not.
 ONLY_READERS: Final[Calls] = {"reads": read("acme"), "opens a token": opened("acme")}
-ONLY_LISTERS: Final[Calls] = {"lists": listing("acme"), "lists by the API": route("GET/tenants/acme/connections")}
+ONLY_LISTERS: Final[Calls] = {
+    "lists": listing("acme"),
+    "lists by the API": route("GET/tenants/acme/connections"),
+    "lists those that are to connect again": route("GET/connections"),
+}
 ONLY_CONNECT: Final[Calls] = {
     "connects": route("POST/tenants/acme/sessions"),
     "completes": route("POST/tenants/acme/sessions/1/complete"),
@@ -324,6 +329,7 @@ DUE: Final = frozenset({
     ("RefreshFunction", "asks the index account"),
     ("RefreshFunction", "deletes from ConnectionsTable"),
     ("ManageFunction", "replaces in PendingTable"),
+    ("ManageFunction", "asks the index attention"),
     ("AuthorizeFunction", "seals flow with GrantKey"),
 })  # fmt: skip
 
