@@ -130,6 +130,17 @@ GRANTS: Final = {
         secretsmanager:GetSecretValue MacSecret
         secretsmanager:GetSecretValue consentry/${AWS::StackName}/integrations/*
     """,
+    "TransferFunctionRole": """
+        dynamodb:GetItem ConnectionsTable
+        dynamodb:GetItem IntegrationsTable
+        dynamodb:Scan ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        dynamodb:UpdateItem ConnectionsTable
+        kms:Decrypt GrantKey if context:field
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream TransferLogGroup
+        logs:PutLogEvents TransferLogGroup
+    """,
     "RefreshDispatchFunctionRole": """
         dynamodb:Query ${ConnectionsTable}/index/due
         dynamodb:Scan IntegrationsTable

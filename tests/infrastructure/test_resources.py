@@ -56,6 +56,10 @@ ENVIRONMENTS = {
     },
     "RefreshFunction": ENGINE | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE", "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE"},
     "EscrowFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ESCROW_QUEUE"},
+    "TransferFunction": {
+        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
+        "CONSENTRY_EPOCH", *PROVIDERS,
+    },
     "MaintainFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ESCROW_QUEUE", "CONSENTRY_EPOCH",
         "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE", *PROVIDERS,
@@ -108,6 +112,7 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "RefreshFunction": FUNCTION,
         "EscrowFunction": 30,
         "MaintainFunction": 55,
+        "TransferFunction": 55,
         "TicketsFunction": 29,
     }
     assert properties(template, "RefreshQueue")["VisibilityTimeout"] == 6 * timeouts["RefreshFunction"]

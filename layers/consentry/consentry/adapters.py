@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from consentry.aws.connections import DynamoConnections
     from consentry.aws.erasures import DynamoErasures
     from consentry.aws.escrow import SqsEscrow
+    from consentry.aws.grants import DynamoGrants
     from consentry.aws.health import DynamoHealth
     from consentry.aws.keys import KmsEnvelopes
     from consentry.aws.listings import DynamoListings
@@ -77,6 +78,12 @@ class Adapters:
         from consentry.aws.connections import DynamoConnections
 
         return DynamoConnections(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def grants(self) -> "DynamoGrants":
+        from consentry.aws.grants import DynamoGrants
+
+        return DynamoGrants(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
 
     @cached_property
     def listings(self) -> "DynamoListings":

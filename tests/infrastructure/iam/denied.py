@@ -26,7 +26,8 @@ from tests.infrastructure.iam.judge import Judge, Principal
 
 FUNCTIONS: Final = (
     "AuthorizeFunction", "CallbackFunction", "ConnectFunction", "CredentialsFunction", "ManageFunction",
-    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TicketsFunction",
+    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TransferFunction",
+    "TicketsFunction",
 )  # fmt: skip
 INDEXES: Final = {"due": "0", "attention": "reauth_required", "account": "client#account"}
 TABLES: Final = {"ConnectionsTable": "acme", "IntegrationsTable": "hubspot", "PendingTable": "session#1"}
@@ -127,6 +128,7 @@ NOBODY: Final[Calls] = {
     ),
     "writes into the log of the API": log("PutLogEvents", "HttpApiLogGroup"),
     "starts maintenance": function("MaintainFunction"),
+    "exports connections": function("TransferFunction"),
     "reads a token by the API": route("GET/tenants/acme/connections/hubspot/default/token"),
     "removes a connection by the API": route("DELETE/tenants/acme/connections/hubspot/default"),
     "removes a tenant by the API": route("DELETE/tenants/acme"),
@@ -320,6 +322,20 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
             "dynamodb:Scan", "ConnectionsTable", attributes=["tenant"], Select="ALL_ATTRIBUTES"
         ),
         "goes through what it does not name": table("dynamodb:Scan", "ConnectionsTable", Select="SPECIFIC_ATTRIBUTES"),
+    },
+    "TransferFunction": {
+        **_opening("AccessKey", "access_token"), **_opening("GrantKey", "flow"),
+        **_sealing("GrantKey", "flow", "access_token"), **_sealing("AccessKey", "grant"),
+        **_SESSIONS, **_CLIENT_SECRETS, **_ESCROW, **_HINTS,
+        "reads the MAC key": MAC_SECRET,
+        "changes a registration": table("dynamodb:UpdateItem", "IntegrationsTable", "hubspot", ["provider"]),
+        "goes through all connections with their tokens": table(
+            "dynamodb:Scan", "ConnectionsTable", attributes=["tenant", "access_token"], Select="SPECIFIC_ATTRIBUTES"
+        ),
+        "goes through all attributes": table(
+            "dynamodb:Scan", "ConnectionsTable", attributes=["tenant"], Select="ALL_ATTRIBUTES"
+        ),
+        "asks for a refresh": function("RefreshFunction"),
     },
     "TicketsFunction": {},
 }  # fmt: skip

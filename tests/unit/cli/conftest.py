@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -19,6 +19,7 @@ import pytest
 from moto import mock_aws
 
 from consentry.aws.dynamodb import to_item
+from consentry.transfer.operate import Transfer, answered
 from consentry_cli.__main__ import main
 from consentry_cli.aws import Aws
 from consentry_cli.installation import Installation
@@ -41,11 +42,15 @@ class AwsInMoto(Aws):
     def __init__(self, session: boto3.Session, functions: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(session)
         self.functions = dict(functions)
+        self.transfer: Callable[[], Transfer] = lambda: cast("Transfer", None)
         self.answers: dict[tuple[str, str], Exception] = {}
 
     def call(self, service: str, operation: str, **arguments: object) -> Mapping[str, Any]:
         if (service, operation) in self.answers:
             raise self.answers[service, operation]
+        if operation == "invoke":
+            told = answered(json.loads(cast("bytes", arguments["Payload"])), self.transfer)
+            return {"Payload": io.BytesIO(json.dumps(told).encode())}
         if operation == "get_function_configuration":
             name = str(arguments["FunctionName"])
             return self.functions[name] if name in self.functions else self._absent(name)
@@ -192,6 +197,7 @@ def _operator(folder: Path) -> Operator:
     epoch = {"Layers": LAYERS, "Environment": {"Variables": {"CONSENTRY_EPOCH": "1"}}}
     functions = {name: epoch for output, name in outputs.items() if output.endswith("FunctionName")}
     aws, deployment = AwsInMoto(session, functions), Deployment(client, tables, FakeCatalogue())
+    aws.transfer = deployment.transfer_of
     operator = Operator(deployment, cast("Installation", None), aws)
     operator.installation = Installation(
         stack=STACK,
