@@ -208,10 +208,10 @@ def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -
     assert [alarm["AlarmActions"] for alarm in alarms] == [wanted] * len(alarms)
 
 
-def test_a_failed_asynchronous_refresh_is_not_repeated_by_lambda(template: Template) -> None:
+def test_lambda_repeats_no_refresh_and_keeps_no_event_with_tokens(template: Template) -> None:
     configured = resources(template, "AWS::Lambda::EventInvokeConfig").values()
     retries = {config["FunctionName"]["Ref"]: config["MaximumRetryAttempts"] for config in configured}
-    assert retries == {"RefreshFunction": 0, "RefreshDispatchFunction": 0}
+    assert retries == {"RefreshFunction": 0, "RefreshDispatchFunction": 0, "TransferFunction": 0}
 
 
 def test_the_dispatcher_starts_each_minute(template: Template) -> None:
