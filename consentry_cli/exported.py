@@ -98,19 +98,19 @@ def _foreign(text: str, lines: Sequence[tuple[int, str]]) -> Iterator[Entry]:
 def _converted(number: int, told: object) -> Entry:
     credentials = told.get("credentials") if isinstance(told, dict) else None
     if not isinstance(told, dict) or not isinstance(credentials, dict):
-        return Entry(number, _id_of(number, {}), {}, "it is not an object with `credentials`")
+        return Entry(number, _id_of({}), {}, "it is not an object with `credentials`")
     tokens = {name: credentials.get(name) for name in ("access_token", "refresh_token")}
     secret = {"grant": {"refresh_token": tokens["refresh_token"]} if tokens["refresh_token"] else {}}
     secret |= {"access_token": tokens["access_token"]} if tokens["access_token"] else {}
     clear = {"v": VERSION, "tenant": told.get("connection_id"), "integration": told.get("provider_config_key")}
     until = _seconds(credentials.get("expires_at"))
     row = {**clear, "name": "default", **({"expires_at": until} if until else {}), "secret": secret}
-    return Entry(number, _id_of(number, clear), row)
+    return Entry(number, _id_of(row), row)
 
 
-def _id_of(number: int, clear: Mapping[str, Any]) -> str:
-    """Of what is no secret: who may read the table learns nothing about a token from it."""
-    return hashlib.sha256(json.dumps([number, clear], sort_keys=True).encode()).hexdigest()
+def _id_of(row: Mapping[str, Any]) -> str:
+    """Of its tokens as well, so that newer ones are another row; they cannot be guessed (RFC 6749 section 10.10)."""
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def _seconds(moment: object) -> int | None:

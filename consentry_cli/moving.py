@@ -37,14 +37,14 @@ type Json = dict[str, Any]
 @needs
 def export(settings: Settings, /, recipient: Path, output: Path, **only: str | None) -> int:
     """Export connections with their grants, sealed to a recipient. Read docs/export.md first: grants that rotate."""
+    if output.exists():
+        raise Failure(f"{output} is there already: name another file.", Exit.REFUSED, "file_exists")
     chosen = Recipient.parse(recipient.read_text(errors="replace"))
     wish = {"operation": "export", "recipient": str(chosen), **{name: each for name, each in only.items() if each}}
     rows, skipped = _exported(settings.installation, wish)
     found = settings.installation
     lines = [header(found.stack, found.region, chosen.id, int(time.time())), *rows, end(len(rows))]
     part = output.with_name(f"{output.name}.part")
-    if output.exists():
-        raise Failure(f"{output} is there already: name another file.", Exit.REFUSED, "file_exists")
     create(part, "".join(f"{json.dumps(line)}\n" for line in lines), mode=0o600)
     os.replace(part, output)  # noqa: PTH105 - whole, or not at all
     value = {"file": str(output), "recipient": chosen.id, "exported": len(rows), "skipped": skipped}

@@ -261,6 +261,18 @@ def test_another_vaults_connections_are_imported_with_their_tokens(
     assert "CNRY-" not in told.out + told.err
 
 
+def test_newer_tokens_of_another_vault_are_another_row(operator: Operator, tmp_path: Path) -> None:
+    file = str(nango(tmp_path))
+    assert operator("connections", "import", file).code == Exit.OK
+    assert fates(operator("connections", "import", file, "--json").json) == ["there"]
+    nango(tmp_path, {"credentials": {"refresh_token": "CNRY-newer-refresh"}})
+    assert operator("connections", "import", file).code == Exit.PROBLEMS
+    assert fates(operator("connections", "import", file, "--replace", "--json").json) == ["replaced"]
+    connection = operator.deployment.connection(tenant="globex")
+    assert connection
+    assert grant_of(operator, connection) == {"refresh_token": "CNRY-newer-refresh"}
+
+
 def test_integrations_may_be_called_differently_there(operator: Operator, tmp_path: Path) -> None:
     file = str(nango(tmp_path, {"provider_config_key": "crm-prod"}))
     refused = operator("connections", "import", file, "--json")
