@@ -18,6 +18,7 @@ from dev.outages import Outages
 from dev.recording import Recording
 
 INVOKE: Final = "/2015-03-31/functions/"
+RUNNERS: Final = ("/invocations", "/configuration")
 LOCAL: Final = "/_local/"
 PASSED_ON: Final = ("X-Amz-Invocation-Type", "Content-Type")
 PASSED_BACK: Final = ("content-type", "x-amz-function-error", "x-amzn-errortype", "x-amzn-requestid")
@@ -41,11 +42,11 @@ def serialised(application: Application) -> Application:
 
 
 def with_functions(application: Application, port: int) -> Application:
-    """Lambda's Invoke, and the runner's own `/_local/` paths, go to the runner on loopback `port`."""
+    """What Lambda is asked, and the runner's own `/_local/` paths, go to the runner on loopback `port`."""
 
     def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ["PATH_INFO"])
-        if path.startswith(LOCAL) or (path.startswith(INVOKE) and path.endswith("/invocations")):
+        if path.startswith(LOCAL) or (path.startswith(INVOKE) and path.endswith(RUNNERS)):
             return _pass_on(environ, start_response, port)
         return application(environ, start_response)
 

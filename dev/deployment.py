@@ -40,6 +40,8 @@ class Schedule:
     name: str
     function_arn: str
     payload: bytes
+    recorded_as: str = ""
+    """Its name at the AWS endpoint, if it is recorded there: who deletes or disables it there ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,9 @@ class _Reader:
             for target in [properties["Target"]] if "Target" in properties else properties.get("Targets", []):
                 payload = str(target.get("Input") or "{}").encode()
                 arn = _function_arn(target["Arn"], resource)
-                yield Schedule(name=resource.logical_id, function_arn=arn, payload=payload)
+                recorded = resource.type == "AWS::Scheduler::Schedule"
+                recorded_as = self._provisioner.reference(resource.logical_id) if recorded else ""
+                yield Schedule(name=resource.logical_id, function_arn=arn, payload=payload, recorded_as=recorded_as)
 
 
 def _signed(properties: Mapping[str, Any], resource: Resource) -> bool:

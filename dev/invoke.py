@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Final
 
-from dev.runtime import Functions
+from dev.runtime import Functions, FunctionSpec, Pool
 from dev.runtime_api import QuietHandler, QuietServer
 
 INVOCATIONS: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+CONFIGURATION: Final = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
 
 type Control = Mapping[str, Callable[[], object]]
 """What the runner answers at `/_local/<name>`; each returns something that JSON can hold."""
@@ -29,6 +30,9 @@ class InvokeServer:
         self._server = QuietServer(("127.0.0.1", 0), _handler(self))
         self.port = int(self._server.server_address[1])
 
+    def find(self, quoted: str) -> Pool | None:
+        return self.functions.find(urllib.parse.unquote(quoted)) if self.functions else None
+
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, name="invoke", daemon=True).start()
 
@@ -36,7 +40,11 @@ class InvokeServer:
 def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
     class Handler(QuietHandler):
         def do_GET(self) -> None:  # noqa: N802 - http.server finds methods by name
-            self._control()
+            asked = CONFIGURATION.fullmatch(self.path)
+            if asked:
+                self.answer(*_described(server.find(asked[1]), asked[1]))
+            else:
+                self._control()
 
         def do_POST(self) -> None:  # noqa: N802 - as do_GET
             payload = self.body() or b"{}"
@@ -44,10 +52,9 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
             if not called:
                 self._control()
                 return
-            pool = server.functions.find(urllib.parse.unquote(called[1])) if server.functions else None
+            pool = server.find(called[1])
             if pool is None:
-                message = json.dumps({"Type": "User", "Message": f"Function not found: {called[1]}"}).encode()
-                self.answer(404, message, {"x-amzn-ErrorType": "ResourceNotFoundException"})
+                self.answer(*_unknown(called[1]))
             elif self.headers.get("X-Amz-Invocation-Type") == "DryRun":
                 self.answer(204)
             elif self.headers.get("X-Amz-Invocation-Type") == "Event":
@@ -65,3 +72,31 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, json.dumps(ask()).encode())
 
     return Handler
+
+
+def _unknown(name: str) -> tuple[int, bytes, dict[str, str]]:
+    message = json.dumps({"Type": "User", "Message": f"Function not found: {name}"}).encode()
+    return 404, message, {"x-amzn-ErrorType": "ResourceNotFoundException"}
+
+
+def _described(pool: Pool | None, name: str) -> tuple[int, bytes, dict[str, str]]:
+    if pool is None:
+        return _unknown(name)
+    return 200, json.dumps(_configuration(pool.spec)).encode(), {"Content-Type": "application/json"}
+
+
+def _configuration(spec: FunctionSpec) -> dict[str, object]:
+    """Return what GetFunctionConfiguration answers, as far as anybody here asks.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
+    """
+    return {
+        "FunctionName": spec.name,
+        "FunctionArn": spec.arn,
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "Timeout": int(spec.timeout_seconds),
+        "MemorySize": spec.memory_mb,
+        "Layers": [{"Arn": layer} for layer in spec.layers],
+        "Environment": {"Variables": dict(spec.environment)},
+    }

@@ -33,7 +33,6 @@ SKIPPED: Final = frozenset({
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     "AWS::Logs::QueryDefinition",
-    "AWS::Scheduler::Schedule",
     "AWS::Scheduler::ScheduleGroup",
     "AWS::SecretsManager::ResourcePolicy",
     "AWS::SNS::Subscription",
@@ -49,6 +48,7 @@ QUEUE_PROPERTIES: Final = (
     "VisibilityTimeout", "MessageRetentionPeriod", "DelaySeconds", "ReceiveMessageWaitTimeSeconds",
     "MaximumMessageSize", "FifoQueue", "ContentBasedDeduplication",
 )  # fmt: skip
+SCHEDULE_PROPERTIES: Final = ("ScheduleExpression", "FlexibleTimeWindow", "Target", "State", "Description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ class Provisioner:
             "AWS::SecretsManager::Secret": self._secret,
             "AWS::SQS::Queue": self._queue,
             "AWS::ApiGatewayV2::Api": self._api,
+            "AWS::Scheduler::Schedule": self._schedule,
         }
         template.resolver.lookup = self
 
@@ -120,6 +121,13 @@ class Provisioner:
         if name not in attributes:
             raise Mistake(f"template: the local stack has no attribute {name} of {logical_id}; see dev/provision.py")
         return attributes[name]
+
+    def names(self) -> dict[str, str]:
+        """Return what Ref answers for each resource, by logical id."""
+        return {logical_id: self.reference(logical_id) for logical_id in self._template.resources}
+
+    def outputs(self) -> dict[str, str]:
+        return {name: str(self._resolve(value)) for name, value in self._template.outputs.items()}
 
     def name_of(self, resource: Resource, name_property: str) -> str:
         return str(
@@ -165,6 +173,8 @@ class Provisioner:
         if ttl.get("Enabled"):
             dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
             self.tables_with_ttl.append((name, ttl["AttributeName"]))
+        if recovery := properties.get("PointInTimeRecoverySpecification"):
+            dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
         return Created(name, {"Arn": described["TableArn"], "StreamArn": described.get("LatestStreamArn", "")})
 
     def _key(self, _resource: Resource, properties: Mapping[str, Any]) -> Created:
@@ -195,6 +205,13 @@ class Provisioner:
         url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         return Created(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
+
+    def _schedule(self, resource: Resource, properties: Mapping[str, Any]) -> Created:
+        """Only for the record: the runner's own scheduler calls what stands here, as long as it stands here."""
+        name = self.name_of(resource, "Name")
+        wanted = {key: properties[key] for key in SCHEDULE_PROPERTIES if key in properties}
+        self._client("scheduler").create_schedule(Name=name, **wanted)
+        return Created(name, {"Arn": self._place.arn("scheduler", f"schedule/default/{name}")})
 
     def _api(self, resource: Resource, properties: Mapping[str, Any]) -> Created:
         if "Body" in properties:

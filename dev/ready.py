@@ -4,12 +4,17 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
+
+TOLD: Final = "stack.json"  # in the folder of a run, as long as it runs: what the command line reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """Addresses, names and the demo credentials; `ca_bundle` is a path with HTTPS=1, `workers` are process ids."""
+    """Addresses, names and the demo credentials; `ca_bundle` is a path with HTTPS=1, `workers` are process ids.
+
+    `outputs` are the template's, `resources` what Ref answers for each logical id.
+    """
 
     base_url: str
     acme_url: str | None
@@ -28,6 +33,8 @@ class Ready:
     log_file: str
     pid: int
     workers: Mapping[str, list[int]] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -25,6 +25,7 @@ class Scheduler:
     tick_seconds: float
     report: Callable[[str], None]
     stopping: threading.Event = field(default_factory=threading.Event)
+    is_on: Callable[[Schedule], bool] = lambda _schedule: True
     _turns: dict[str, threading.Lock] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -73,6 +74,17 @@ class Scheduler:
         turn = self._turns.setdefault(schedule.name, threading.Lock())
         if turn.acquire(blocking=False):
             try:
-                self.functions.invoke(schedule.function_arn, schedule.payload)
+                if self.is_on(schedule):
+                    self.functions.invoke(schedule.function_arn, schedule.payload)
             finally:
                 turn.release()
+
+
+def is_on(client: Client, schedule: Schedule) -> bool:
+    """Return whether the AWS endpoint has the schedule and does not say that it is disabled."""
+    if not schedule.recorded_as:
+        return True
+    try:
+        return bool(client.get_schedule(Name=schedule.recorded_as)["State"] == "ENABLED")
+    except client.exceptions.ResourceNotFoundException:
+        return False

@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +22,10 @@ from dev.invoke import InvokeServer
 from dev.options import Options
 from dev.pollers import QueuePoller, StreamPoller
 from dev.provision import Place, Provisioner
-from dev.ready import Ready
+from dev.ready import TOLD, Ready
 from dev.run_folder import FunctionLog
 from dev.runtime import Functions, FunctionSpec, Pool
-from dev.scheduler import Scheduler
+from dev.scheduler import Scheduler, is_on
 from dev.services import Services, choose_ports, start_worker
 from dev.supervisor import Supervisor
 from dev.template import load
@@ -45,6 +46,7 @@ class LocalStack:
         self._services = Services(self._supervisor, folder)
         self._invoke = InvokeServer()
         self._log = FunctionLog(folder / "functions.log")
+        self._told = folder / TOLD
         self._stopping = threading.Event()
         self._ca_bundle = folder / "ca.pem" if options.https else None
         ports = choose_ports(options.port)
@@ -71,8 +73,10 @@ class LocalStack:
         deployment = read_deployment(template, provisioner, self._options.template.parent)
         self._start_functions(deployment, import_path)
         self._start_events(deployment, provisioner)
-        ready = self._ready(deployment)
-        return self._introduce(enrolment, deployment, ready) if enrolment else ready
+        ready = self._ready(deployment, provisioner)
+        ready = self._introduce(enrolment, deployment, ready) if enrolment else ready
+        self._told.write_text(ready.to_json())
+        return ready
 
     def wait(self) -> str:
         """Return the name of a server that ended by itself; wait for ever while all are well."""
@@ -82,6 +86,7 @@ class LocalStack:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._told.unlink(missing_ok=True)
         self._supervisor.stop()
 
     def _start_servers(self) -> dict[str, tuple[int, Path]]:
@@ -133,6 +138,7 @@ class LocalStack:
             self._options.tick_seconds,
             say,
             stopping,
+            is_on=partial(is_on, client("scheduler")),
         )
         self._invoke.control = {"workers": functions.pids, "tick": scheduler.tick}
         scheduler.start()
@@ -151,7 +157,7 @@ class LocalStack:
         self._services.wait_for("dev.acme", port, log)
         return told
 
-    def _ready(self, deployment: Deployment) -> Ready:
+    def _ready(self, deployment: Deployment, provisioner: Provisioner) -> Ready:
         told = deployment.environment
         queue_url, dead_letters = self._queues(deployment)
         return Ready(
@@ -171,6 +177,8 @@ class LocalStack:
             dead_letter_queue_url=dead_letters,
             log_file=str(self._log.path),
             pid=os.getpid(),
+            outputs=provisioner.outputs(),
+            resources=provisioner.names(),
         )
 
     def _queues(self, deployment: Deployment) -> tuple[str | None, str | None]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,12 +33,14 @@ class Resource:
 class Template:
     """A transformed template: resources whose condition holds, and the resolver of their values.
 
-    `layers` maps the logical ids of layers with a makefile build to their source folders, as written.
+    `layers` maps the logical ids of layers with a makefile build to their source folders, as written; `outputs` are
+    not resolved yet.
     """
 
     resources: Mapping[str, Resource]
     resolver: Resolver
     layers: Mapping[str, Path]
+    outputs: Mapping[str, object] = field(default_factory=dict)
 
     def layers_of(self, function: Resource) -> tuple[str, ...]:
         """Return the logical ids of a function's layers, as written; raise `Mistake` for one from elsewhere."""
@@ -72,7 +74,8 @@ def load(path: Path, given: Mapping[str, str], pseudo: Mapping[str, object]) -> 
         for logical_id, raw in transformed["Resources"].items()
         if "Condition" not in raw or resolver.condition(raw["Condition"])
     }
-    return Template(resources=resources, resolver=resolver, layers=layers)
+    outputs = {name: raw["Value"] for name, raw in (transformed.get("Outputs") or {}).items()}
+    return Template(resources=resources, resolver=resolver, layers=layers, outputs=outputs)
 
 
 def code_folder(code: Mapping[str, str], root: Path) -> Path:

@@ -31,6 +31,7 @@ SIGNED_ROUTES: Final = frozenset(
         "GET /tenants/{tenant}/connections/{integration}/{name}/token",
         "POST /tenants/{tenant}/connections/{integration}/{name}/refresh",
         "GET /integrations",
+        "GET /connections",
     }
 )
 LOGGED: Final = frozenset(

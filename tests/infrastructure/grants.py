@@ -116,6 +116,7 @@ GRANTS: Final = {
         dynamodb:GetItem PendingTable
         dynamodb:PutItem PendingTable
         dynamodb:Query ConnectionsTable
+        dynamodb:Query ${ConnectionsTable}/index/attention
         dynamodb:Scan IntegrationsTable
         dynamodb:UpdateItem ConnectionsTable
         dynamodb:UpdateItem PendingTable
@@ -128,6 +129,17 @@ GRANTS: Final = {
         logs:PutLogEvents ManageLogGroup
         secretsmanager:GetSecretValue MacSecret
         secretsmanager:GetSecretValue consentry/${AWS::StackName}/integrations/*
+    """,
+    "TransferFunctionRole": """
+        dynamodb:GetItem ConnectionsTable
+        dynamodb:GetItem IntegrationsTable
+        dynamodb:Scan ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        dynamodb:UpdateItem ConnectionsTable
+        kms:Decrypt GrantKey if context:field
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream TransferLogGroup
+        logs:PutLogEvents TransferLogGroup
     """,
     "RefreshDispatchFunctionRole": """
         dynamodb:Query ${ConnectionsTable}/index/due
@@ -194,6 +206,7 @@ GRANTS: Final = {
     """,
     "ListPolicy": """
         dynamodb:Query ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        execute-api:Invoke GET/connections
         execute-api:Invoke GET/tenants/*/connections
     """,
     "ListTenantPolicy": """

@@ -100,7 +100,7 @@ def take_none_for_all(template: Template) -> None:
 
 
 def open_a_path(template: Template) -> None:
-    [written] = of_action(template, "ListPolicy", "execute-api:Invoke")["Resource"]
+    written, _ = of_action(template, "ListPolicy", "execute-api:Invoke")["Resource"]
     written["Fn::Sub"] = written["Fn::Sub"].removesuffix("/connections")
 
 

@@ -56,6 +56,10 @@ ENVIRONMENTS = {
     },
     "RefreshFunction": ENGINE | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE", "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE"},
     "EscrowFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ESCROW_QUEUE"},
+    "TransferFunction": {
+        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
+        "CONSENTRY_EPOCH", *PROVIDERS,
+    },
     "MaintainFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ESCROW_QUEUE", "CONSENTRY_EPOCH",
         "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE", *PROVIDERS,
@@ -108,6 +112,7 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "RefreshFunction": FUNCTION,
         "EscrowFunction": 30,
         "MaintainFunction": 55,
+        "TransferFunction": 55,
         "TicketsFunction": 29,
     }
     assert properties(template, "RefreshQueue")["VisibilityTimeout"] == 6 * timeouts["RefreshFunction"]
@@ -203,10 +208,10 @@ def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -
     assert [alarm["AlarmActions"] for alarm in alarms] == [wanted] * len(alarms)
 
 
-def test_a_failed_asynchronous_refresh_is_not_repeated_by_lambda(template: Template) -> None:
+def test_lambda_repeats_no_refresh_and_keeps_no_event_with_tokens(template: Template) -> None:
     configured = resources(template, "AWS::Lambda::EventInvokeConfig").values()
     retries = {config["FunctionName"]["Ref"]: config["MaximumRetryAttempts"] for config in configured}
-    assert retries == {"RefreshFunction": 0, "RefreshDispatchFunction": 0}
+    assert retries == {"RefreshFunction": 0, "RefreshDispatchFunction": 0, "TransferFunction": 0}
 
 
 def test_the_dispatcher_starts_each_minute(template: Template) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consentry.aws.connections import SUMMARY_ATTRIBUTES
+from consentry.aws.grants import EXPORTED_ATTRIBUTES
 from consentry.aws.maintenance import READ_ATTRIBUTES
 from consentry.model import Connection, ConnectionKey, Grant, Status
 from consentry.record import READ_ATTRIBUTES as READ_ATTRIBUTES_OF_A_READER
@@ -46,6 +47,7 @@ FUNCTIONS = (
     "RefreshFunction",
     "EscrowFunction",
     "MaintainFunction",
+    "TransferFunction",
     "TicketsFunction",
 )
 DECRYPT, NEW_KEY = "kms:Decrypt", "kms:GenerateDataKey"
@@ -209,15 +211,23 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
         "RefreshFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "EscrowFunction": set(),
         "MaintainFunction": set(),
+        "TransferFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "TicketsFunction": {OPEN_ACCESS_TOKEN},
     }
 
 
-def test_only_the_refresh_function_can_open_a_grant(template: Template) -> None:
+def test_only_the_functions_that_refresh_and_that_export_can_open_a_grant(template: Template) -> None:
     able = {
         role for role, uses in key_uses(template).items() if OPEN_GRANT in uses or (DECRYPT, "GrantKey", "any") in uses
     }
-    assert able == {role_of(template, "RefreshFunction")}
+    assert able == {role_of(template, "RefreshFunction"), role_of(template, "TransferFunction")}
+
+
+def test_an_export_goes_through_grants_and_no_access_token(template: Template) -> None:
+    condition = statement(template, "TransferFunction", "dynamodb:Scan")["Condition"]
+    attributes = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
+    assert attributes == set(EXPORTED_ATTRIBUTES)
+    assert "access_token" not in attributes
 
 
 def test_a_consumer_reads_everything_of_a_connection_but_its_grant(template: Template) -> None:

@@ -90,5 +90,5 @@ class _Remembering(Consentry):
         self._signed = signed
 
     def _call(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
-        self._signed.append(replace(route(f"{method}{path}"), caller=self._name))
+        self._signed.append(replace(route(f"{method}{path.partition('?')[0]}"), caller=self._name))
         return super()._call(method, path, content)

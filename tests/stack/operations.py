@@ -81,6 +81,7 @@ class Operations:
         asked: Mapping[str, Callable[[], Any]] = {
             "credentials": lambda: api.put_credentials("counted", "hotjar", HOTJAR, ""),
             "list": lambda: api.connections("counted"),
+            "flagged": lambda: api._call("GET", "/connections?status=reauth_required"),
             "connection": lambda: api._call("GET", f"/tenants/counted/connections/{TICKETING}/default"),
             "token": lambda: api.token("counted", TICKETING),
             "integrations": api.integrations,

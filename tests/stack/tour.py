@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from consentry.transfer.sealing import PrivateKey
 from dev.running import taken_away, tick
 from tests.infrastructure.iam.asked import LISTED
 from tests.stack.calls import Calls, Consumer
@@ -32,7 +33,7 @@ class Tour:
     def walk(self) -> None:
         for step in (
             self.consents, self.manages, self.reads, self.refreshes_on_demand, self.refreshes_on_schedule,
-            self.fails, self.doubts, self.escrows, self.maintains, self.consumes, self.disconnects,
+            self.fails, self.doubts, self.escrows, self.maintains, self.moves, self.consumes, self.disconnects,
         ):  # fmt: skip
             step()
 
@@ -113,6 +114,17 @@ class Tour:
         released = invoke("MaintainFunction", {"operation": "release", "integration": TICKETING, "hours": 1})
         assert released["released_until"], released
 
+    def moves(self) -> None:
+        """Connections leave sealed, and one from elsewhere comes in."""
+        recipient = str(PrivateKey.generate().recipient)
+        wanted = {"operation": "export", "recipient": recipient, "tenant": "acme"}
+        left = self.company.invoke("TransferFunction", wanted)
+        assert left["rows"], left
+        secret = {"grant": {"refresh_token": "CNRY-from-elsewhere"}, "access_token": "CNRY-from-elsewhere-too"}
+        row = {"v": 1, "tenant": "imported", "integration": TICKETING, "secret": secret}
+        wish = {"operation": "import", "dry_run": False, "rows": [{"id": "0" * 64, "row": row}]}
+        assert self.company.invoke("TransferFunction", wish)["rows"] == [{"fate": "new"}]
+
     def consumes(self) -> None:
         """What the holders of the exported policies do; a tenant's and an integration's by the tags of their role."""
         for connecting in ("ConnectPolicy", "ConnectTenantPolicy-acme"):
@@ -123,6 +135,7 @@ class Tour:
         for lister in ("ListPolicy", "ListTenantPolicy-acme"):
             assert self.lists(self.consumer(lister))
             assert self.consumer(lister).consentry.connections("acme")
+        assert self.consumer("ListPolicy").consentry._call("GET", "/connections?status=reauth_required")
         for refreshing in ("RefreshPolicy", "RefreshTenantPolicy-acme"):
             generation = self.generation("acme", "hotjar")
             self.age("acme", "hotjar")

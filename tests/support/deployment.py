@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from consentry.aws.connections import DynamoConnections
 from consentry.aws.erasures import DynamoErasures
+from consentry.aws.grants import DynamoGrants
 from consentry.aws.health import DynamoHealth
+from consentry.aws.listings import DynamoListings
 from consentry.aws.pending import DynamoSessions
 from consentry.aws.registry import DynamoIntegrations
 from consentry.aws.removals import DynamoRemovals
@@ -28,6 +30,9 @@ from consentry.connect.tickets import Tickets
 from consentry.model import Connection, ConnectionKey, Flow, Secret
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.pages.look import Look
+from consentry.transfer.arrive import Import
+from consentry.transfer.leave import Export
+from consentry.transfer.operate import Transfer
 from consentry.web.boundary import for_people, for_programs
 from consentry.web.connect import ConnectRoute
 from consentry.web.consent import AuthorizeRoutes, CallbackRoute
@@ -141,6 +146,8 @@ class Deployment:
         self.connections = DynamoConnections(self.dynamo.as_client, tables["ConnectionsTable"])
         self.integrations = DynamoIntegrations(self.dynamo.as_client, tables["IntegrationsTable"])
         self.removals = DynamoRemovals(self.dynamo.as_client, tables["ConnectionsTable"])
+        self.listings = DynamoListings(self.dynamo.as_client, tables["ConnectionsTable"])
+        self.grants = DynamoGrants(self.dynamo.as_client, tables["ConnectionsTable"])
         self.erasures = DynamoErasures(self.dynamo.as_client, tables["ConnectionsTable"])
         self.health = DynamoHealth(self.dynamo.as_client, tables["IntegrationsTable"])
 
@@ -264,6 +271,21 @@ class Deployment:
             envelopes=self.envelopes,
             connections=self.connections,
             exchange=lambda: self.exchange,
+        )
+
+    def transfer_of(self) -> Transfer:
+        """What the function for export and import is."""
+        self._invoked()
+        return Transfer(
+            leave=Export(clock=self.clock, grants=self.grants, envelopes=self.envelopes),
+            arrive=Import(
+                clock=self.clock,
+                connections=self.connections,
+                integrations=self.integrations,
+                catalogue=self.catalogue,
+                envelopes=self.envelopes,
+                epoch=1,
+            ),
         )
 
     def _invoked(self) -> None:

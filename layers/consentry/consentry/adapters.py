@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from consentry.aws.connections import DynamoConnections
     from consentry.aws.erasures import DynamoErasures
     from consentry.aws.escrow import SqsEscrow
+    from consentry.aws.grants import DynamoGrants
     from consentry.aws.health import DynamoHealth
     from consentry.aws.keys import KmsEnvelopes
+    from consentry.aws.listings import DynamoListings
     from consentry.aws.maintenance import DynamoInventory
     from consentry.aws.pending import DynamoSessions
     from consentry.aws.registry import (
@@ -76,6 +78,18 @@ class Adapters:
         from consentry.aws.connections import DynamoConnections
 
         return DynamoConnections(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def grants(self) -> "DynamoGrants":
+        from consentry.aws.grants import DynamoGrants
+
+        return DynamoGrants(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def listings(self) -> "DynamoListings":
+        from consentry.aws.listings import DynamoListings
+
+        return DynamoListings(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
 
     @cached_property
     def removals(self) -> "DynamoRemovals":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from consentry.refresh.engine import RefreshConnection
     from consentry.refresh.erasing import EraseConnection
     from consentry.refresh.guard import Guard
+    from consentry.transfer.operate import Transfer
     from consentry.web.manage import ManageRoutes
 
 _SENDING_AT_ONCE: Final = 10
@@ -184,6 +185,23 @@ class Wiring(Hosted):
             health=self.health,
             epoch=self.epoch,
         )
+
+    @cached_property
+    def transfer(self) -> "Transfer":
+        from consentry.transfer.arrive import Import
+        from consentry.transfer.leave import Export
+        from consentry.transfer.operate import Transfer
+
+        leave = Export(clock=self.clock, grants=self.grants, envelopes=self.envelopes)
+        arrive = Import(
+            clock=self.clock,
+            connections=self.connections,
+            integrations=self.integrations,
+            catalogue=self.catalogue,
+            envelopes=self.envelopes,
+            epoch=self.epoch,
+        )
+        return Transfer(leave=leave, arrive=arrive)
 
     @cached_property
     def manage(self) -> "ManageRoutes":

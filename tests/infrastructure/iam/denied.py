@@ -26,7 +26,8 @@ from tests.infrastructure.iam.judge import Judge, Principal
 
 FUNCTIONS: Final = (
     "AuthorizeFunction", "CallbackFunction", "ConnectFunction", "CredentialsFunction", "ManageFunction",
-    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TicketsFunction",
+    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TransferFunction",
+    "TicketsFunction",
 )  # fmt: skip
 INDEXES: Final = {"due": "0", "attention": "reauth_required", "account": "client#account"}
 TABLES: Final = {"ConnectionsTable": "acme", "IntegrationsTable": "hubspot", "PendingTable": "session#1"}
@@ -127,6 +128,7 @@ NOBODY: Final[Calls] = {
     ),
     "writes into the log of the API": log("PutLogEvents", "HttpApiLogGroup"),
     "starts maintenance": function("MaintainFunction"),
+    "exports connections": function("TransferFunction"),
     "reads a token by the API": route("GET/tenants/acme/connections/hubspot/default/token"),
     "removes a connection by the API": route("DELETE/tenants/acme/connections/hubspot/default"),
     "removes a tenant by the API": route("DELETE/tenants/acme"),
@@ -156,6 +158,7 @@ OTHER_TENANT: Final[Calls] = {
     "opens another tenant's token": opened("globex"),
     "lists another tenant": listing("globex"),
     "lists another tenant by the API": route("GET/tenants/globex/connections"),
+    "lists all tenants that are to connect again": route("GET/connections"),
     "connects for another tenant": route("POST/tenants/globex/sessions"),
     "completes another tenant's session": route("POST/tenants/globex/sessions/1/complete"),
     "hands in another tenant's credentials": route("PUT/tenants/globex/connections/hubspot/default/credentials"),
@@ -176,7 +179,11 @@ OWN_TENANT: Final[Calls] = {
 WITHOUT_A_TENANT: Final = tuple(who for who in UNTAGGED if not who.tags.get("consentry_tenant"))
 # What one kind of consumer may do, the others may not.
 ONLY_READERS: Final[Calls] = {"reads": read("acme"), "opens a token": opened("acme")}
-ONLY_LISTERS: Final[Calls] = {"lists": listing("acme"), "lists by the API": route("GET/tenants/acme/connections")}
+ONLY_LISTERS: Final[Calls] = {
+    "lists": listing("acme"),
+    "lists by the API": route("GET/tenants/acme/connections"),
+    "lists those that are to connect again": route("GET/connections"),
+}
 ONLY_CONNECT: Final[Calls] = {
     "connects": route("POST/tenants/acme/sessions"),
     "completes": route("POST/tenants/acme/sessions/1/complete"),
@@ -316,6 +323,20 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
         ),
         "goes through what it does not name": table("dynamodb:Scan", "ConnectionsTable", Select="SPECIFIC_ATTRIBUTES"),
     },
+    "TransferFunction": {
+        **_opening("AccessKey", "access_token"), **_opening("GrantKey", "flow"),
+        **_sealing("GrantKey", "flow", "access_token"), **_sealing("AccessKey", "grant"),
+        **_SESSIONS, **_CLIENT_SECRETS, **_ESCROW, **_HINTS,
+        "reads the MAC key": MAC_SECRET,
+        "changes a registration": table("dynamodb:UpdateItem", "IntegrationsTable", "hubspot", ["provider"]),
+        "goes through all connections with their tokens": table(
+            "dynamodb:Scan", "ConnectionsTable", attributes=["tenant", "access_token"], Select="SPECIFIC_ATTRIBUTES"
+        ),
+        "goes through all attributes": table(
+            "dynamodb:Scan", "ConnectionsTable", attributes=["tenant"], Select="ALL_ATTRIBUTES"
+        ),
+        "asks for a refresh": function("RefreshFunction"),
+    },
     "TicketsFunction": {},
 }  # fmt: skip
 # The one thing in a set of calls that a function is there for.
@@ -324,6 +345,7 @@ DUE: Final = frozenset({
     ("RefreshFunction", "asks the index account"),
     ("RefreshFunction", "deletes from ConnectionsTable"),
     ("ManageFunction", "replaces in PendingTable"),
+    ("ManageFunction", "asks the index attention"),
     ("AuthorizeFunction", "seals flow with GrantKey"),
 })  # fmt: skip
 

@@ -26,6 +26,7 @@ FUNCTIONS = {
     "manage": "ManageFunction",
     "refresh_dispatch": "RefreshDispatchFunction",
     "maintain": "MaintainFunction",
+    "transfer": "TransferFunction",
 }
 
 
@@ -129,6 +130,10 @@ def test_the_maintain_sample_counts_and_writes_nothing(deployed: Deployed) -> No
         "operation": "reconcile", "seen": 0, "adopted": 0, "doubtful": 0, "skipped": 0, "unknown_provider": 0,
         "next": None,
     }  # fmt: skip
+
+
+def test_the_transfer_sample_exports_nothing_where_nothing_is_connected(deployed: Deployed) -> None:
+    assert deployed("transfer")(sample("transfer")) == {"operation": "export", "rows": [], "skipped": [], "next": None}
 
 
 def test_health_needs_neither_table_nor_key(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,12 @@
 """The signed management API: every route a line in a table, every answer free of tokens but one."""
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
 from consentry import log
+from consentry.connect.attention import Listings
 from consentry.connect.complete import Complete
 from consentry.connect.credentials import ConnectWithCredentials
 from consentry.connect.disconnect import Disconnect, DisconnectTenant
@@ -14,12 +14,12 @@ from consentry.connect.sessions import CreateSession
 from consentry.errors import InvalidRequest, NotConnected, NotFound, OperatorMustAct, ReauthRequired, TokenUnavailable
 from consentry.model import Connection, ConnectionKey, Field, Integration, Status, identifier
 from consentry.ports import Catalogue, Clock, Connections, Envelopes, Integrations, RefreshRequests
+from consentry.web.paging import limit_of, place_in, shown_flagged, status_of, token_of
 from consentry.web.request import Request
 from consentry.web.response import Response, json_answer
 
 WAIT_SECONDS: Final = 20
 _POLL_SECONDS: Final = 0.5
-_LONGEST_NAME: Final = 1024  # of a sort key, in bytes
 
 
 class UseCases(Protocol):
@@ -41,6 +41,8 @@ class UseCases(Protocol):
     def disconnect_tenant(self) -> DisconnectTenant: ...
     @property
     def connections(self) -> Connections: ...
+    @property
+    def listings(self) -> Listings: ...
     @property
     def integrations(self) -> Integrations: ...
     @property
@@ -67,6 +69,7 @@ class ManageRoutes:
             "GET /tenants/{tenant}/connections/{integration}/{name}/token": self._token,
             "POST /tenants/{tenant}/connections/{integration}/{name}/refresh": self._refresh,
             "GET /integrations": self._list_integrations,
+            "GET /connections": self._list_flagged,
         }
         handler = handlers.get(request.route)
         if handler is None:
@@ -104,8 +107,18 @@ class ManageRoutes:
         return json_answer(200, {"connection": shown(connection)})
 
     def _list(self, request: Request) -> Response:
-        found = self.use.connections.of_tenant(_tenant(request))
-        return json_answer(200, {"connections": [shown(each) for each in found]})
+        tenant = _tenant(request)
+        after = place_in(tenant, request.query("next"))
+        page = self.use.listings.of_tenant(tenant, after=after, limit=limit_of(request))
+        told = [shown(each) for each in page.connections]
+        return json_answer(200, {"connections": told, "next": token_of(tenant, page.next)})
+
+    def _list_flagged(self, request: Request) -> Response:
+        status = status_of(request)
+        after = place_in(status.value, request.query("next"))
+        page = self.use.listings.flagged(status, after=after, limit=limit_of(request))
+        told = [shown_flagged(each) for each in page.flagged]
+        return json_answer(200, {"connections": told, "next": token_of(status.value, page.next)})
 
     def _one(self, request: Request) -> Response:
         """Show it with its status as long as there is a record, so that a disconnect can be watched to its end."""
@@ -129,9 +142,9 @@ class ManageRoutes:
                 "uninstall is for one connection: disconnect those first, each with uninstall=true, then the tenant"
             )
             raise InvalidRequest(public, code="invalid_parameter")
-        done = self.use.disconnect_tenant(tenant, after=_place(tenant, request.query("next")))
+        done = self.use.disconnect_tenant(tenant, after=place_in(tenant, request.query("next")))
         _tell("tenant disconnected", request, tenant=tenant, count=done.deleting)
-        told = {"deleting": done.deleting, "skipped": done.skipped, "next": _token_of(tenant, done.next)}
+        told = {"deleting": done.deleting, "skipped": done.skipped, "next": token_of(tenant, done.next)}
         return json_answer(202, told)
 
     def _token(self, request: Request) -> Response:
@@ -230,24 +243,6 @@ def shown(connection: Connection) -> dict[str, object]:
         "refreshed_at": connection.refreshed_at,
         "created_at": connection.created_at,
     }
-
-
-def _token_of(tenant: str, place: str) -> str | None:
-    """Return where to go on as a text that a URL takes as it is, or None at the end."""
-    return base64.urlsafe_b64encode(f"{tenant}/{place}".encode()).decode().rstrip("=") if place else None
-
-
-def _place(tenant: str, token: str) -> str:
-    """Return what `_token_of` made this tenant's token of; empty without one."""
-    try:
-        whole = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
-    except ValueError:  # binascii.Error, and what is no UTF-8 or not even ASCII
-        whole = ""
-    owner, _, place = whole.partition("/")
-    if token and (owner != tenant or not place or len(place.encode()) > _LONGEST_NAME):
-        public = "next must be what the answer before said, for the same tenant; without it, begin again"
-        raise InvalidRequest(public, code="invalid_next")
-    return place
 
 
 def _not_connected(key: ConnectionKey) -> NotConnected:

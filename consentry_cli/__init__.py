@@ -1,0 +1,1 @@
+"""The command line of a deployment's operator. Never in the layer."""

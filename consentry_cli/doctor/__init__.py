@@ -1,0 +1,1 @@
+"""What can be wrong with a deployment, looked at from outside, in plain words."""

@@ -1,0 +1,369 @@
+"""Export and import: what one vault gives, another takes, whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consentry.errors import InvalidRequest
+from consentry.model import Connection, ConnectionKey, Field, Secret, Status
+from consentry.ports import StorageUnavailable
+from consentry.tokens import grant_secrets
+from consentry.transfer.row import opened_row, row_from, sealed_row
+from consentry.transfer.sealing import PrivateKey, Recipient
+from consentry_cli.failures import Exit
+from tests.support.provider import TOKEN_ANSWER, tokens
+from tests.unit.cli.conftest import Operator
+from tests.unit.cli.test_commands import connected, flagged
+
+REFRESH = str(TOKEN_ANSWER["refresh_token"])
+NANGO: dict[str, Any] = {
+    "id": 1,
+    "connection_id": "globex",
+    "provider_config_key": "crm",
+    "provider": "crm",
+    "credentials": {
+        "type": "OAUTH2",
+        "access_token": "CNRY-foreign-access",
+        "refresh_token": "CNRY-foreign-refresh",
+        "expires_at": "2040-01-01T00:00:00.000Z",
+        "raw": {},
+    },
+    "metadata": None,
+}
+
+
+@pytest.fixture
+def exported(operator: Operator, tmp_path: Path) -> tuple[Path, Path]:
+    """Two connections in a file, and the private key that opens it."""
+    connected(operator)
+    connected(operator, "second")
+    key, file = tmp_path / "key", tmp_path / "file"
+    assert operator("keys", "new", str(key)).code == Exit.OK
+    told = operator("connections", "export", "--to", f"{key}.pub", "--output", str(file), "--json")
+    assert (told.code, told.json["exported"], told.json["skipped"]) == (Exit.OK, 2, [])
+    return file, key
+
+
+def forget(operator: Operator, *names: str) -> None:
+    for name in names or ("default", "second"):
+        key = {"tenant": {"S": "acme"}, "connection": {"S": f"crm#{name}"}}
+        operator.aws.client("dynamodb").delete_item(TableName=operator.deployment.names["ConnectionsTable"], Key=key)
+
+
+def grant_of(operator: Operator, connection: Connection) -> dict[str, str]:
+    context = connection.key.encryption_context(Field.GRANT)
+    opened = operator.deployment.envelopes.open(connection.grant, context)
+    return {name: secret.reveal() for name, secret in grant_secrets(opened).items()}
+
+
+def taken(operator: Operator, file: Path, key: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    told = operator("connections", "import", str(file), "--key", str(key), "--json", *words)
+    return told.code, told.json
+
+
+def fates(value: dict[str, Any]) -> list[str]:
+    return [each["fate"] for each in value["rows"]]
+
+
+def test_what_is_exported_is_imported_as_the_same_grant(operator: Operator, exported: tuple[Path, Path]) -> None:
+    before = operator.deployment.connection()
+    forget(operator)
+    code, told = taken(operator, *exported)
+    assert (code, fates(told), told["written"]) == (Exit.OK, ["new", "new"], True)
+    after = operator.deployment.connection()
+    assert before
+    assert after
+    assert grant_of(operator, after) == {"refresh_token": REFRESH}
+    same = ("provider", "client_id", "grant_type", "account", "scopes", "metadata", "label", "created_at")
+    assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
+    assert (after.status, after.gen, after.due_at) == (Status.ACTIVE, 1, operator.deployment.clock.now())
+    assert not after.servable(operator.deployment.clock.now())
+
+
+def test_no_secret_stands_in_the_file_and_nobody_else_can_open_it(
+    operator: Operator, exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    file, key = exported
+    assert "CNRY-" not in file.read_text()
+    assert file.stat().st_mode & 0o777 == key.stat().st_mode & 0o777 == 0o600
+    other = tmp_path / "other"
+    assert operator("keys", "new", str(other)).code == Exit.OK
+    told = operator("connections", "import", str(file), "--key", str(other))
+    assert (told.code, "sealed to" in told.err) == (Exit.USAGE, True)
+    assert operator("connections", "import", str(file)).code == Exit.USAGE
+
+
+def test_a_dry_run_writes_nothing_and_says_what_would_happen(operator: Operator, exported: tuple[Path, Path]) -> None:
+    forget(operator, "second")
+    code, told = taken(operator, *exported, "--dry-run", "--replace")
+    assert (code, fates(told), told["written"]) == (Exit.OK, ["replaced", "new"], False)
+    assert operator.deployment.connection(name="second") is None
+
+
+def test_one_row_that_exists_stops_all_and_is_named_with_its_line(
+    operator: Operator, exported: tuple[Path, Path]
+) -> None:
+    forget(operator, "second")
+    code, told = taken(operator, *exported)
+    assert (code, fates(told), told["written"]) == (Exit.PROBLEMS, ["refused", "new"], False)
+    assert told["rows"][0]["line"] == 2
+    assert "already" in told["rows"][0]["why"]
+    assert operator.deployment.connection(name="second") is None
+    assert (
+        "Nothing was written" in operator("connections", "import", *map(str, (exported[0], "--key", exported[1]))).out
+    )
+
+
+def test_replacing_takes_the_place_of_what_is_there(operator: Operator, exported: tuple[Path, Path]) -> None:
+    code, told = taken(operator, *exported, "--replace")
+    assert (code, fates(told)) == (Exit.OK, ["replaced", "replaced"])
+    connection = operator.deployment.connection()
+    assert connection
+    assert connection.gen == 2
+    assert not connection.access_token
+
+
+def test_a_file_that_is_imported_again_changes_nothing(operator: Operator, exported: tuple[Path, Path]) -> None:
+    forget(operator)
+    taken(operator, *exported)
+    code, told = taken(operator, *exported)
+    assert (code, fates(told)) == (Exit.OK, ["there", "there"])
+
+
+def test_what_the_table_does_not_take_now_is_told_and_the_same_file_goes_on(
+    operator: Operator, exported: tuple[Path, Path]
+) -> None:
+    forget(operator)
+    commits = []
+
+    def failing(operation: str) -> None:
+        commits.append(operation)
+        if operation == "update_item" and commits.count("update_item") > 1:
+            raise StorageUnavailable("not now")
+
+    operator.deployment.ports.before = failing
+    told = operator("connections", "import", str(exported[0]), "--key", str(exported[1]), "--json")
+    assert (told.code, fates(told.json)) == (Exit.UNAVAILABLE, ["new", "later"])
+    operator.deployment.ports.before = lambda _operation: None
+    code, again = taken(operator, *exported)
+    assert (code, fates(again)) == (Exit.OK, ["there", "new"])
+
+
+def test_rows_for_which_there_is_no_time_wait(operator: Operator, exported: tuple[Path, Path]) -> None:
+    forget(operator)
+    operator.deployment.invocation_seconds = 5
+    told = operator("connections", "import", str(exported[0]), "--key", str(exported[1]), "--json")
+    assert (told.code, fates(told.json)) == (Exit.UNAVAILABLE, ["later", "later"])
+    assert operator.deployment.connection() is None
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()
+
+
+@pytest.mark.parametrize("field", ["tenant", "integration", "name", "account", "label"])
+def test_a_row_that_was_changed_does_not_open(operator: Operator, exported: tuple[Path, Path], field: str) -> None:
+    file, key = exported
+    forget(operator)
+    head, first, *rest = lines(file)
+    row = json.loads(first)
+    row[field] = "other"
+    file.write_text("\n".join([head, json.dumps(row), *rest]))
+    code, told = taken(operator, file, key)
+    assert (code, fates(told), told["written"]) == (Exit.PROBLEMS, ["refused", "new"], False)
+    assert "does not open" in told["rows"][0]["why"]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_file_that_lost_its_end_is_refused_as_a_whole(
+    operator: Operator, exported: tuple[Path, Path], cut: int
+) -> None:
+    file, key = exported
+    file.write_text("\n".join(lines(file)[:-cut]))
+    told = operator("connections", "import", str(file), "--key", str(key))
+    assert (told.code, "not whole" in told.err) == (Exit.USAGE, True)
+
+
+@pytest.mark.parametrize("bad", ["not JSON", "[]", '{"sealed": 7}', '{"sealed": "AAAA"}'])
+def test_one_line_of_nonsense_is_named_and_stops_all(operator: Operator, exported: tuple[Path, Path], bad: str) -> None:
+    file, key = exported
+    forget(operator)
+    head, first, _, last = lines(file)
+    file.write_text(f"{head}\n{first}\n{bad}\n{last}")
+    code, told = taken(operator, file, key)
+    assert (code, fates(told), told["written"]) == (Exit.PROBLEMS, ["new", "refused"], False)
+    assert told["rows"][1]["line"] == 3
+
+
+def test_the_same_connection_twice_is_refused(operator: Operator, exported: tuple[Path, Path]) -> None:
+    file, key = exported
+    forget(operator)
+    head, first, _, last = lines(file)
+    file.write_text(f"{head}\n{first}\n{first}\n{last}")
+    code, told = taken(operator, file, key)
+    assert (code, fates(told)) == (Exit.PROBLEMS, ["new", "refused"])
+    assert "line 2 already" in told["rows"][1]["why"]
+
+
+def test_what_cannot_be_taken_along_is_named(operator: Operator, tmp_path: Path) -> None:
+    connected(operator)
+    flagged(operator)
+    connected(operator, "leaving")
+    operator("connections", "disconnect", "acme", "crm", "leaving", "--yes")
+    connected(operator, "doubtful")
+    client, table = operator.aws.client("dynamodb"), operator.deployment.names["ConnectionsTable"]
+    key = {"tenant": {"S": "acme"}, "connection": {"S": "crm#doubtful"}}
+    client.update_item(
+        TableName=table, Key=key, UpdateExpression="SET pend_gen = :g", ExpressionAttributeValues={":g": {"N": "1"}}
+    )
+    operator.deployment.provider.then(tokens(refresh_token=None))
+    operator("keys", "new", str(tmp_path / "key"))
+    words = ("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
+    told = operator(*words, "--json")
+    assert {each["name"]: each["why"] for each in told.json["skipped"]} == {
+        "default": "reauth_required", "leaving": "deleting", "doubtful": "refresh_under_way",
+    }  # fmt: skip
+    assert (told.code, told.json["exported"]) == (Exit.PROBLEMS, 0)
+    assert operator(*words).code == Exit.REFUSED
+
+
+def test_an_export_can_be_of_one_tenant_or_integration(operator: Operator, tmp_path: Path) -> None:
+    connected(operator)
+    operator("keys", "new", str(tmp_path / "key"))
+    wanted = ((("--tenant", "acme"), 1), (("--tenant", "other"), 0), (("--integration", "crm2"), 0))
+    for number, (option, count) in enumerate(wanted):
+        file = str(tmp_path / f"file{number}")
+        told = operator("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", file, *option, "--json")
+        assert told.json["exported"] == count
+
+
+def nango(tmp_path: Path, *changes: dict[str, Any], form: str = "list") -> Path:
+    file = tmp_path / "nango.json"
+    told = [{**NANGO, **each} for each in changes] or [NANGO]
+    whole: object = {"connections": told} if form == "object" else told
+    file.write_text("\n".join(map(json.dumps, told)) if form == "lines" else json.dumps(whole))
+    return file
+
+
+@pytest.mark.parametrize("form", ["list", "object", "lines"])
+def test_another_vaults_connections_are_imported_with_their_tokens(
+    operator: Operator, tmp_path: Path, form: str
+) -> None:
+    told = operator("connections", "import", str(nango(tmp_path, form=form)), "--json")
+    assert (told.code, fates(told.json)) == (Exit.OK, ["new"])
+    connection = operator.deployment.connection(tenant="globex")
+    assert connection
+    assert grant_of(operator, connection) == {"refresh_token": "CNRY-foreign-refresh"}
+    assert operator("token", "globex", "crm").out == "CNRY-foreign-access\n"
+    assert (connection.client_id, connection.expires_at) == ("crm-client", 2_208_988_800)
+    assert "CNRY-" not in told.out + told.err
+
+
+def test_newer_tokens_of_another_vault_are_another_row(operator: Operator, tmp_path: Path) -> None:
+    file = str(nango(tmp_path))
+    assert operator("connections", "import", file).code == Exit.OK
+    assert fates(operator("connections", "import", file, "--json").json) == ["there"]
+    nango(tmp_path, {"credentials": {"refresh_token": "CNRY-newer-refresh"}})
+    assert operator("connections", "import", file).code == Exit.PROBLEMS
+    assert fates(operator("connections", "import", file, "--replace", "--json").json) == ["replaced"]
+    connection = operator.deployment.connection(tenant="globex")
+    assert connection
+    assert grant_of(operator, connection) == {"refresh_token": "CNRY-newer-refresh"}
+
+
+def test_integrations_may_be_called_differently_there(operator: Operator, tmp_path: Path) -> None:
+    file = str(nango(tmp_path, {"provider_config_key": "crm-prod"}))
+    refused = operator("connections", "import", file, "--json")
+    assert "no integration 'crm-prod'" in refused.json["rows"][0]["why"]
+    assert operator("connections", "import", file, "--integration", "crm-prod=crm").code == Exit.OK
+    assert operator("connections", "import", file, "--integration", "crm-prod").code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"connection_id": "a/b"}, "tenant must be"),
+        ({"connection_id": None}, "tenant must be"),
+        ({"credentials": None}, "`credentials`"),
+        ({"credentials": {}}, "refresh token"),
+        ({"credentials": {"refresh_token": 7}}, "refresh_token must be"),
+        ({"provider_config_key": "metrics"}, "grant must have"),
+    ],
+)
+def test_a_bad_row_from_elsewhere_is_named_and_stops_all(
+    operator: Operator, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    told = operator("connections", "import", str(nango(tmp_path, {"connection_id": "initech"}, change)), "--json")
+    assert (told.code, fates(told.json)) == (Exit.PROBLEMS, ["new", "refused"])
+    assert said in told.json["rows"][1]["why"]
+    assert operator.deployment.connection(tenant="initech") is None
+
+
+@pytest.mark.parametrize("text", ["", "hello", "7", "[]", '{"format": "consentry-export", "version": 9}', "\xff"])
+def test_a_file_that_is_none_of_these_is_one_sentence(operator: Operator, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(text.encode("latin-1"))
+    told = operator("connections", "import", str(file))
+    assert (told.code, told.out, told.err.count("\n")) == (Exit.USAGE, "", 1)
+
+
+def test_a_key_file_that_is_none_is_a_usage_error(operator: Operator, exported: tuple[Path, Path]) -> None:
+    file, key = exported
+    public = Path(f"{key}.pub")
+    assert operator("connections", "import", str(file), "--key", str(public)).code == Exit.USAGE
+    assert operator("connections", "export", "--to", str(key), "--output", f"{file}2").code == Exit.USAGE
+    assert operator("keys", "new", str(key)).code == Exit.REFUSED
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        7, {}, {"operation": "export"}, {"operation": "export", "recipient": "x"},
+        {"operation": "export", "recipient": str(PrivateKey.generate().recipient), "next": 7},
+        {"operation": "export", "recipient": str(PrivateKey.generate().recipient), "all": True},
+        {"operation": "import"}, {"operation": "import", "dry_run": True, "rows": []},
+        {"operation": "import", "dry_run": True, "rows": [{"id": "x", "row": {}}]},
+        {"operation": "import", "dry_run": True, "rows": [7]}, {"operation": "import", "dry_run": 1, "rows": [7]},
+        {"operation": "import", "dry_run": True, "rows": [7], "more": 1},
+    ],
+)  # fmt: skip
+def test_the_function_answers_a_mistake_with_a_sentence(operator: Operator, event: object) -> None:
+    with pytest.raises(InvalidRequest):
+        operator.deployment.transfer_of()(event)
+
+
+def test_a_point_of_small_order_is_no_recipient() -> None:
+    with pytest.raises(InvalidRequest):
+        Recipient(bytes(32)).seal(Secret("CNRY-x"), b"")
+    with pytest.raises(InvalidRequest):
+        PrivateKey.generate().open(bytes(80), b"")
+
+
+def test_a_sealed_row_opens_only_with_its_own_clear_part() -> None:
+    key = PrivateKey.generate()
+    row = sealed_row({"v": 1, "tenant": "acme"}, {"refresh_token": Secret("CNRY-r")}, key.recipient)
+    assert opened_row(row, key)["secret"] == {"grant": {"refresh_token": "CNRY-r"}}
+    for changed in ({**row, "tenant": "globex"}, {**row, "more": 1}, {k: v for k, v in row.items() if k != "tenant"}):
+        with pytest.raises(InvalidRequest):
+            opened_row(changed, key)
+
+
+GOOD: dict[str, Any] = {"v": 1, "tenant": "acme", "integration": "crm", "secret": {"grant": {"refresh_token": "r"}}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"v": 2}, {"secret": None}, {"more": 1}, {"secret": {"password": "x"}}, {"secret": {"grant": 7}},
+        {"scopes": "a"}, {"scopes": [7]}, {"metadata": []}, {"metadata": {"a": []}}, {"label": "x" * 501},
+        {"label": "\x1b"}, {"expires_at": -1}, {"expires_at": True}, {"created_at": "now"}, {"name": "a#b"},
+    ],
+)  # fmt: skip
+def test_a_row_with_a_mistake_is_refused(change: dict[str, Any]) -> None:
+    assert row_from(GOOD).key == ConnectionKey("acme", "crm")
+    with pytest.raises(InvalidRequest):
+        row_from({**GOOD, **change})
+    with pytest.raises(InvalidRequest):
+        row_from(7)
