@@ -8,7 +8,7 @@ BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
 
 # Options of `make run`, given as `make run PORT=4000 TICK=5`.
-RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON BUILT ROTATION GRACE RETURN_URLS
+RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS FUNCTIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON BUILT ROTATION GRACE RETURN_URLS
 export $(RUN_OPTIONS)
 
 # The processor that Lambda shall have, and this machine's, by Lambda's names.
@@ -31,6 +31,7 @@ help: ## this list
 	@echo '  PORT=3000                   first of four ports (0: any free ones)'
 	@echo '  PROVIDERS=dir               more provider files (docs/providers.md)'
 	@echo '  INTEGRATIONS=file.json      client ids and secrets to register (docs/local.md)'
+	@echo '  FUNCTIONS=dir               your functions, each folder in it with an app.py (docs/local.md)'
 	@echo '  ACCESS_TTL=1800 TICK=60     seconds: how long tokens live, how often refreshing is looked at'
 	@echo '  ROTATION=rotates GRACE=0    how the authorization server treats refresh tokens'
 	@echo '  HTTPS=1                     serve the API with a generated certificate authority'

@@ -47,6 +47,8 @@ FUNCTIONS = (
     "EscrowFunction",
     "MaintainFunction",
     "TicketsFunction",
+    "SurveysFunction",
+    "SalesFunction",
 )
 DECRYPT, NEW_KEY = "kms:Decrypt", "kms:GenerateDataKey"
 SEAL_ACCESS_TOKEN = (NEW_KEY, "AccessKey", "access_token")
@@ -210,6 +212,8 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
         "EscrowFunction": set(),
         "MaintainFunction": set(),
         "TicketsFunction": {OPEN_ACCESS_TOKEN},
+        "SurveysFunction": {OPEN_ACCESS_TOKEN},
+        "SalesFunction": {OPEN_ACCESS_TOKEN},
     }
 
 
