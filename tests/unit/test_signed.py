@@ -177,6 +177,12 @@ def test_an_answer_that_is_none_of_consentrys_is_worth_another_try(api: Api, sta
     assert str(status) in caught.value.detail
 
 
+def test_an_api_that_is_another_one_is_told_apart(api: Api) -> None:
+    api.answers(200, {"hello": "world"})
+    with pytest.raises(Misconfigured, match="BaseUrl"):
+        begin(api.vault())
+
+
 def test_a_completed_connection_of_another_shape_is_refused(api: Api) -> None:
     api.answers(200, {"connection": "yes"})
     with pytest.raises(UnreadableRecord):

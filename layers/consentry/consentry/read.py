@@ -16,6 +16,7 @@ from consentry.bearer import BearerAuth, Renewal, Token
 from consentry.errors import (
     ConsentryError,
     InvalidRequest,
+    Misconfigured,
     NotConnected,
     ReauthRequired,
     TokenUnavailable,
@@ -162,7 +163,10 @@ class Vault:
         wanted: dict[str, object] = {"user_ref": user_ref, "integrations": list(integrations)}
         path = f"/tenants/{identifier(tenant, 'tenant')}/sessions"
         wanted |= {"return_url": return_url, "name": name, "completion": completion, "language": language}
-        return str(self._source.call("POST", path, wanted)["connect_url"])
+        link = self._source.call("POST", path, wanted).get("connect_url")
+        if isinstance(link, str):
+            return link
+        raise Misconfigured("What answers at CONSENTRY_API_URL is not Consentry; set it to the stack's output BaseUrl.")
 
     def complete(self, tenant: str, *, session: str, handle: str, user_ref: str) -> ListedConnection:
         """Redeem the consent that came back to your return URL with `session` and `handle`, within a minute.
