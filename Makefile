@@ -8,7 +8,7 @@ BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
 
 # Options of `make run`, given as `make run PORT=4000 TICK=5`.
-RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON BUILT ROTATION GRACE RETURN_URLS
+RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS FUNCTIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON BUILT ROTATION GRACE RETURN_URLS
 export $(RUN_OPTIONS)
 
 # The processor that Lambda shall have, and this machine's, by Lambda's names.
@@ -21,6 +21,7 @@ BUILT_FROM := template.yaml uv.lock dev/roots.py dev/trim.py $(shell find layers
 # Every line and branch of these is tested; of the whole layer at least 95 %.
 LAYER := layers/consentry/consentry
 CORE := $(LAYER)/oauth/*,$(LAYER)/connect/*,$(LAYER)/refresh/*,$(LAYER)/web/*,$(LAYER)/read.py,$(LAYER)/record.py,$(LAYER)/bearer.py
+CORE := $(CORE),$(LAYER)/source.py,$(LAYER)/clients.py,$(LAYER)/listing.py,$(LAYER)/sharing.py,$(LAYER)/signed.py,$(LAYER)/testing.py
 CORE := $(CORE),$(LAYER)/http.py,$(LAYER)/network.py,$(LAYER)/addresses.py,$(LAYER)/tokens.py,$(LAYER)/envelope.py,$(LAYER)/model.py,$(LAYER)/errors.py
 
 help: ## this list
@@ -30,6 +31,7 @@ help: ## this list
 	@echo '  PORT=3000                   first of four ports (0: any free ones)'
 	@echo '  PROVIDERS=dir               more provider files (docs/providers.md)'
 	@echo '  INTEGRATIONS=file.json      client ids and secrets to register (docs/local.md)'
+	@echo '  FUNCTIONS=dir               your functions, each folder in it with an app.py (docs/local.md)'
 	@echo '  ACCESS_TTL=1800 TICK=60     seconds: how long tokens live, how often refreshing is looked at'
 	@echo '  ROTATION=rotates GRACE=0    how the authorization server treats refresh tokens'
 	@echo '  HTTPS=1                     serve the API with a generated certificate authority'

@@ -43,7 +43,10 @@ class Addresses:
             "CompanyName": "Acme",
             "ReturnUrls": ",".join([f"{self.acme}/return", *own]),
             "InsecureProviderOrigins": self.insecure_provider_origins,
+            "DeployExamples": "true",
             "HubSpotApiBase": f"{self.authorization_server}/api.hubapi.com",
+            "HotjarApiBase": f"{self.authorization_server}/api.hotjar.io",
+            "HotmartApiBase": f"{self.authorization_server}/developers.hotmart.com",
             "ProviderFiles": str(provider_files),
         }
         lifetime = options.access_ttl_seconds

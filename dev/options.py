@@ -30,6 +30,7 @@ class Options:
     allow_loopback_providers: bool = False
     providers: Path | None = None
     integrations: Path | None = None
+    functions: Path | None = None
     return_urls: str = ""
     access_ttl_seconds: int | None = None
     rotation: str = ""
@@ -52,6 +53,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         allow_loopback_providers=reader.read("ALLOW_LOOPBACK_PROVIDERS", _switch, default=False),
         providers=reader.read("PROVIDERS", _directory, None),
         integrations=reader.read("INTEGRATIONS", _file, None),
+        functions=reader.read("FUNCTIONS", _directory, None),
         return_urls=reader.read("RETURN_URLS", str, ""),
         access_ttl_seconds=reader.read("ACCESS_TTL", _positive_integer, None),
         rotation=reader.read("ROTATION", _rotation, ""),
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "json": "1: print one line of JSON on stdout when ready",
         "providers": "directory of your provider files (TOML)",
         "integrations": "JSON file of your integrations",
+        "functions": "directory of your functions: each folder in it with an app.py runs with the layer",
         "return_urls": "additional return URLs, comma separated",
         "allow_loopback_providers": "1: provider files may point at any http://localhost",
         "access_ttl": "lifetime in seconds of the access tokens that the authorization server issues",

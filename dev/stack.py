@@ -20,6 +20,7 @@ from dev.enrolment import Enrolment, prepare
 from dev.gateway import Api, Gateway
 from dev.invoke import InvokeServer
 from dev.options import Options
+from dev.own_functions import with_own_functions
 from dev.pollers import QueuePoller, StreamPoller
 from dev.provision import Place, Provisioner
 from dev.ready import TOLD, Ready
@@ -71,6 +72,8 @@ class LocalStack:
         provisioner = Provisioner(template, place, self._account.client)
         provisioner.create_all()
         deployment = read_deployment(template, provisioner, self._options.template.parent)
+        if self._options.functions:
+            deployment = with_own_functions(deployment, self._options.functions, self._addresses.gateway)
         self._start_functions(deployment, import_path)
         self._start_events(deployment, provisioner)
         ready = self._ready(deployment, provisioner)

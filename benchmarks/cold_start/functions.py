@@ -38,6 +38,7 @@ def provision(account: Account, stage: Stage, url: str, return_url: str) -> Mapp
         "PublicBaseUrl": place.base_url,
         "ReturnUrls": return_url,
         "ProviderFiles": str(stage.providers),
+        "DeployExamples": "true",
         "HubSpotApiBase": url,
         "MinRefreshSeconds": "0",
     }

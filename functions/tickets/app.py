@@ -1,15 +1,17 @@
 """An example consumer: reads a tenant's HubSpot tickets, page by page, with `requests` and the layer alone."""
 
 import os
+from time import sleep
 from typing import Any
 
 import requests
 
 from consentry import ConsentryError, Vault
 
+PAUSES = {"SECONDLY": 1, "TEN_SECONDLY_ROLLING": 10}  # seconds, by the limit that a 429 names; DAILY outlasts us
 FAILURES = {
-    403: {"error": "forbidden", "message": "HubSpot refuses: the user who connected it needs permission for tickets."},
-    429: {"error": "rate_limited", "message": "HubSpot has had too many requests; try again in 10 seconds."},
+    403: ("forbidden", "HubSpot refuses: the scope tickets is missing, or the user who connected may not see them."),
+    429: ("rate_limited", "HubSpot's limit for this account is used up; try again later."),
 }
 vault = Vault()  # does nothing until the first token
 
@@ -24,13 +26,20 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return {"error": error.code, "message": error.public}
     except (requests.RequestException, LookupError, TypeError, AttributeError) as error:
         status = getattr(getattr(error, "response", None), "status_code", 0)
-        return FAILURES.get(status, {"error": "provider_error", "message": f"No usable answer (HTTP status {status})."})
+        code, message = FAILURES.get(status, ("provider_error", f"No usable answer (HTTP status {status})."))
+        return {"error": code, "message": message}
 
 
 def read(session: requests.Session, base: str, limit: int) -> dict[str, Any]:
-    tickets, pages, query = list[dict[str, Any]](), 0, {"limit": str(limit), "properties": "subject,hs_pipeline_stage"}
+    tickets, pages, pauses = list[dict[str, Any]](), 0, dict(PAUSES)
+    query = {"limit": str(limit), "properties": "subject,hs_pipeline_stage"}
     while not pages or query["after"]:  # the function's timeout ends what a provider never would
         answer = session.get(f"{base}/crm/v3/objects/tickets", params=query, timeout=10, allow_redirects=False)
+        if answer.status_code == requests.codes.too_many and (
+            seconds := pauses.pop(answer.json().get("policyName"), 0)
+        ):
+            sleep(seconds)  # each limit is waited for once
+            continue
         answer.raise_for_status()
         page, pages = answer.json(), pages + 1
         for each in page["results"]:

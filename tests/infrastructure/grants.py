@@ -195,6 +195,14 @@ GRANTS: Final = {
         logs:CreateLogStream TicketsLogGroup
         logs:PutLogEvents TicketsLogGroup
     """,
+    "SurveysFunctionRole": """
+        logs:CreateLogStream SurveysLogGroup
+        logs:PutLogEvents SurveysLogGroup
+    """,
+    "SalesFunctionRole": """
+        logs:CreateLogStream SalesLogGroup
+        logs:PutLogEvents SalesLogGroup
+    """,
     "ReadPolicy": """
         dynamodb:GetItem ConnectionsTable if dynamodb:Attributes dynamodb:Select
         kms:Decrypt AccessKey if context:field

@@ -43,6 +43,8 @@ ENGINE = {
 }  # fmt: skip
 RETURN = {"CONSENTRY_RETURN_URLS"}
 COMPANY = {"CONSENTRY_COMPANY_NAME", "CONSENTRY_ACCENT_COLOR", "CONSENTRY_COMPANY_LOGO"}
+CONSUMER = {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION"}
+EXAMPLES = {"TicketsFunction", "SurveysFunction", "SalesFunction"}
 ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | COMPANY | {"CONSENTRY_PUBLIC_BASE_URL"},
     "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY,
@@ -64,9 +66,9 @@ ENVIRONMENTS = {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ESCROW_QUEUE", "CONSENTRY_EPOCH",
         "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE", *PROVIDERS,
     },
-    "TicketsFunction": {
-        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION", "HUBSPOT_API_BASE",
-    },
+    "TicketsFunction": CONSUMER | {"HUBSPOT_API_BASE"},
+    "SurveysFunction": CONSUMER | {"HOTJAR_API_BASE"},
+    "SalesFunction": CONSUMER | {"HOTMART_API_BASE"},
 }  # fmt: skip
 
 
@@ -114,6 +116,8 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "MaintainFunction": 55,
         "TransferFunction": 55,
         "TicketsFunction": 29,
+        "SurveysFunction": 29,
+        "SalesFunction": 29,
     }
     assert properties(template, "RefreshQueue")["VisibilityTimeout"] == 6 * timeouts["RefreshFunction"]
     assert properties(template, "EscrowQueue")["VisibilityTimeout"] == 6 * timeouts["EscrowFunction"]
@@ -197,9 +201,18 @@ def test_a_layer_that_a_consumer_names_outlives_the_next_deployment(template: Te
     assert kept == {"ConsentryLayer": "Retain", "FunctionsLayer": "Delete"}
 
 
-def test_the_example_consumer_has_the_consumers_layer_alone(template: Template) -> None:
+def test_the_example_consumers_have_the_consumers_layer_alone(template: Template) -> None:
     layers = {name: len(each["Layers"]) for name, each in resources(template, "AWS::Lambda::Function").items()}
-    assert {name: count for name, count in layers.items() if count != 2} == {"TicketsFunction": 1}
+    assert {name: count for name, count in layers.items() if count != 2} == dict.fromkeys(EXAMPLES, 1)
+
+
+def test_examples_are_deployed_only_where_somebody_asks_for_them(template: Template) -> None:
+    conditional = {name for name, each in template["Resources"].items() if "Condition" in each}
+    bare = {name.removesuffix("Function") for name in EXAMPLES}
+    assert conditional == {f"{name}{part}" for name in bare for part in ("Function", "FunctionRole", "LogGroup")}
+    assert template["Parameters"]["DeployExamples"]["Default"] == "false"
+    named = {name for name, each in template["Outputs"].items() if each.get("Condition") == "ExamplesAreDeployed"}
+    assert named == {f"{name}Name" for name in EXAMPLES}
 
 
 def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -> None:
@@ -258,7 +271,10 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "AlarmTopicArn": "",
         "InsecureProviderOrigins": "",
         "ProviderFiles": "/opt/providers",
+        "DeployExamples": "false",
         "HubSpotApiBase": "https://api.hubapi.com",
+        "HotjarApiBase": "https://api.hotjar.io",
+        "HotmartApiBase": "https://developers.hotmart.com",
         "LogRetentionDays": 90,
         "RefreshConcurrency": 5,
         "AmazonRootsOnly": "true",
@@ -397,10 +413,10 @@ def test_the_dashboard_s_widgets_do_not_overlap(widgets: list[dict[str, Any]]) -
     assert max(x for x, _ in cells) < 24
 
 
-def test_throttles_of_every_function_but_the_example_raise_the_alarm(template: Template) -> None:
+def test_throttles_of_every_function_but_the_examples_raise_the_alarm(template: Template) -> None:
     watched = [
         each["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"]
         for each in template["Resources"]["ThrottledAlarm"]["Properties"]["Metrics"]
         if "MetricStat" in each
     ]
-    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - {"TicketsFunction"})
+    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - EXAMPLES)

@@ -49,6 +49,8 @@ FUNCTIONS = (
     "MaintainFunction",
     "TransferFunction",
     "TicketsFunction",
+    "SurveysFunction",
+    "SalesFunction",
 )
 DECRYPT, NEW_KEY = "kms:Decrypt", "kms:GenerateDataKey"
 SEAL_ACCESS_TOKEN = (NEW_KEY, "AccessKey", "access_token")
@@ -213,6 +215,8 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
         "MaintainFunction": set(),
         "TransferFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "TicketsFunction": {OPEN_ACCESS_TOKEN},
+        "SurveysFunction": {OPEN_ACCESS_TOKEN},
+        "SalesFunction": {OPEN_ACCESS_TOKEN},
     }
 
 

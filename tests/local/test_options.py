@@ -45,6 +45,7 @@ def test_a_file_is_found_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
         ("HTTPS", "maybe"),
         ("INTEGRATIONS", "/nowhere.json"),
         ("PROVIDERS", "/nowhere"),
+        ("FUNCTIONS", "/nowhere"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(name: str, value: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import boto3
+import certifi
 import pytest
 
 from consentry import Vault
@@ -74,6 +75,8 @@ class Consumer:
     def vault(self) -> Iterator[Vault]:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("AWS_ENDPOINT_URL", self.ready.aws_endpoint)
+            environment.setenv("CONSENTRY_API_URL", self.ready.base_url)
+            environment.setenv("REQUESTS_CA_BUNDLE", self.ready.ca_bundle or certifi.where())
             table, function = self.ready.tables["connections"], self.ready.functions["RefreshFunction"]
             yield Vault(table=table, refresh_function=function, session=self.session)
 

@@ -129,4 +129,6 @@ class Operations:
         with self.tour.consumer("ReadPolicy").vault() as vault:
             miss, _ = self._of("ReadPolicy", lambda: vault.token("counted", TICKETING))
             hit, _ = self._of("ReadPolicy", lambda: vault.token("counted", TICKETING))
-        return {"read_miss": miss, "read_hit": hit}
+        with self.tour.consumer("ListPolicy").vault() as vault:
+            listed, _ = self._of("ListPolicy", lambda: vault.connections("counted"))
+        return {"read_miss": miss, "read_hit": hit, "read_list": listed}

@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import boto3
+import certifi
 import pytest
 import requests
 
@@ -44,6 +45,8 @@ class Company:
     def vault(self) -> Iterator[Vault]:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("AWS_ENDPOINT_URL", self.ready.aws_endpoint)
+            environment.setenv("CONSENTRY_API_URL", self.ready.base_url)
+            environment.setenv("REQUESTS_CA_BUNDLE", self.ready.ca_bundle or certifi.where())
             table, function = self.ready.tables["connections"], self.ready.functions["RefreshFunction"]
             yield Vault(table=table, refresh_function=function, session=self.aws)
 

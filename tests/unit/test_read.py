@@ -23,8 +23,9 @@ from consentry import ConsentryError, NotConnected, ReauthRequired, TokenUnavail
 from consentry.envelope import seal
 from consentry.errors import InvalidRequest, Misconfigured, UnreadableRecord
 from consentry.model import ConnectionKey, Field
-from consentry.read import CACHE_SECONDS, REFRESH_PAUSE_SECONDS
+from consentry.read import CACHE_SECONDS, OUTAGE_PAUSE_SECONDS
 from consentry.record import READ_ATTRIBUTES
+from consentry.sharing import REFRESH_PAUSE_SECONDS
 
 KEY = ConnectionKey("acme", "hubspot")
 ACCESS_KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -50,6 +51,7 @@ class FakeAws:
 
     def __init__(self) -> None:
         self.now = float(START)
+        self.region_name = "eu-central-1"
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
         self.calls: list[str] = []
         self.reads: list[dict[str, Any]] = []
@@ -331,7 +333,13 @@ def test_without_a_grant_an_ended_token_is_not_renewed_and_the_customer_is_named
 def test_nobody_connected_says_how_to_connect(aws: FakeAws) -> None:
     with pytest.raises(NotConnected) as caught:
         aws.vault().token("globex", "hubspot")
+    assert 'Vault().connect_url("globex", "hubspot", user_ref' in str(caught.value)
     assert "POST /tenants/globex/sessions" in str(caught.value)
+
+
+def test_a_connection_with_a_name_of_its_own_is_connected_again_under_that_name(aws: FakeAws) -> None:
+    with pytest.raises(NotConnected, match=r'connect_url."acme", "hubspot", name="second", user_ref'):
+        aws.vault().token("acme", "hubspot", "second")
 
 
 def test_a_token_inside_its_margin_is_served_and_nobody_waits(aws: FakeAws) -> None:
@@ -475,6 +483,66 @@ def test_a_caller_waits_for_another_no_longer_than_the_deadline(aws: FakeAws) ->
     with vault._turns.of(KEY, 0.01), ThreadPoolExecutor(1) as thread:
         caught = thread.submit(vault.token, "acme", "hubspot").exception()
     assert isinstance(caught, TokenUnavailable)
+
+
+# AWS in trouble
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "Decrypt"])
+def test_a_token_that_is_still_valid_outlasts_aws_in_trouble(aws: FakeAws, operation: str) -> None:
+    vault = aws.vault()
+    before = vault.token("acme", "hubspot")
+    aws.failing[operation] = refused("ThrottlingException")
+    aws.now += CACHE_SECONDS
+    assert vault.token("acme", "hubspot") is before
+
+
+def test_while_aws_is_in_trouble_it_is_asked_now_and_then_and_believed_when_it_is_back(aws: FakeAws) -> None:
+    vault = aws.vault()
+    vault.token("acme", "hubspot")
+    aws.failing["GetItem"] = refused("ThrottlingException")
+    aws.now += CACHE_SECONDS
+    for _ in range(10):
+        vault.token("acme", "hubspot")
+    assert aws.calls.count("GetItem") == 2
+    aws.failing.clear()
+    aws.store(2)
+    aws.now += OUTAGE_PAUSE_SECONDS
+    assert vault.token("acme", "hubspot").generation == 2
+
+
+def test_a_token_that_has_ended_does_not_outlast_anything(aws: FakeAws) -> None:
+    vault = aws.vault()
+    vault.token("acme", "hubspot")
+    aws.failing["GetItem"] = refused("ThrottlingException")
+    aws.now += 3539
+    assert vault.token("acme", "hubspot").generation == 1
+    aws.now += 1
+    with pytest.raises(TokenUnavailable):
+        vault.token("acme", "hubspot")
+
+
+def test_a_process_that_has_never_seen_the_token_has_none_to_serve(aws: FakeAws) -> None:
+    aws.failing["Decrypt"] = refused("ThrottlingException")
+    with pytest.raises(TokenUnavailable):
+        aws.vault().token("acme", "hubspot")
+
+
+def test_a_permission_that_was_taken_away_is_felt_within_five_minutes(aws: FakeAws) -> None:
+    vault = aws.vault()
+    vault.token("acme", "hubspot")
+    aws.failing["Decrypt"] = refused("AccessDeniedException")
+    aws.now += CACHE_SECONDS
+    with pytest.raises(Misconfigured):
+        vault.token("acme", "hubspot")
+
+
+def test_whoever_waits_in_vain_for_a_turn_is_served_what_is_still_valid(aws: FakeAws) -> None:
+    vault = aws.vault(deadline_seconds=0.01)
+    before = vault.token("acme", "hubspot")
+    aws.now += CACHE_SECONDS
+    with vault._turns.of(KEY, 0.01), ThreadPoolExecutor(1) as thread:
+        assert thread.submit(vault.token, "acme", "hubspot").result() is before
 
 
 # Rejected tokens
@@ -696,7 +764,8 @@ import consentry
 assert not [name for name in sys.modules if name.startswith("consentry.")], "import consentry loads nothing"
 assert "boto3" not in sys.modules
 from consentry import Vault, ConsentryError, NotConnected, ReauthRequired, TokenUnavailable
-heavy = ("requests", "aws_lambda_powertools", *("consentry." + name for name in ("oauth", "ports", "catalogue", "web")))
+ours = ("oauth", "ports", "catalogue", "web", "signed", "testing")
+heavy = ("requests", "aws_lambda_powertools", "unittest", "pytest", *("consentry." + name for name in ours))
 assert not [name for name in heavy if name in sys.modules]
 Vault()
 """

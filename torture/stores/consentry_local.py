@@ -180,6 +180,7 @@ class LocalSession:
     def __init__(self, ready: Ready) -> None:
         self._session = boto3.Session(ready.access_key_id, ready.secret_access_key, region_name=ready.region)
         self._endpoint = ready.aws_endpoint
+        self.region_name = ready.region
 
     def client(self, service: Any, **more: Any) -> Any:  # noqa: ANN401 - boto3 makes clients at run time
         return self._session.client(service, endpoint_url=self._endpoint, **more)

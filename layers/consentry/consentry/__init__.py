@@ -13,14 +13,24 @@ if sys.version_info[:2] != (3, 13):
     raise ImportError(message + running)
 
 if TYPE_CHECKING:
+    from consentry.bearer import Token
     from consentry.errors import ConsentryError, NotConnected, ReauthRequired, TokenUnavailable
-    from consentry.read import Token, Vault
+    from consentry.listing import ListedConnection
+    from consentry.read import Vault
 
-__all__ = ["ConsentryError", "NotConnected", "ReauthRequired", "Token", "TokenUnavailable", "Vault"]
+__all__ = [
+    "ConsentryError",
+    "ListedConnection",
+    "NotConnected",
+    "ReauthRequired",
+    "Token",
+    "TokenUnavailable",
+    "Vault",
+]
+_MODULES = {"ListedConnection": "consentry.listing", "Token": "consentry.bearer", "Vault": "consentry.read"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'consentry' has no attribute {name!r}")
-    module = import_module("consentry.read" if name in {"Token", "Vault"} else "consentry.errors")
-    return getattr(module, name)
+    return getattr(import_module(_MODULES.get(name, "consentry.errors")), name)

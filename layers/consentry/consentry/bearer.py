@@ -1,16 +1,49 @@
-"""A vault's token as an `auth` of the package `requests`, which is not imported: whoever uses this has it already."""
+"""A token on its way into a request; also as an `auth` of `requests`, which whoever uses it has imported already."""
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
+from consentry.envelope import unreadable
+from consentry.model import Metadata, Secret
+
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from consentry.read import Renewal, Token
-
 _UNAUTHORIZED: Final = 401
+_HEADER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token and what is known about it. `expires_at` is epoch seconds, or None if it does not end."""
+
+    access_token: Secret
+    token_type: str
+    expires_at: int | None
+    generation: int
+    scopes: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    account: str = ""
+
+    @property
+    def authorization(self) -> str:
+        """The header's value (RFC 6750 section 2.1). Whatever the provider calls the type, it is sent as `Bearer`."""
+        value = self.access_token.reveal()
+        if _HEADER_TOKEN.fullmatch(value):
+            return f"Bearer {value}"
+        raise unreadable("token does not fit into a header")
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What came of a rejected token. `adopted` says that a newer one existed already and no refresh was spent."""
+
+    token: Token | None
+    adopted: bool = False
 
 
 class BearerAuth:
@@ -22,7 +55,7 @@ class BearerAuth:
     be sent twice is not, and the 401 is returned; the next request has the newer token.
     """
 
-    def __init__(self, *, token: "Callable[[], Token]", renewal: "Callable[[Token], Renewal]") -> None:
+    def __init__(self, *, token: Callable[[], Token], renewal: Callable[[Token], Renewal]) -> None:
         self._token = token
         self._renewal = renewal
 
@@ -33,7 +66,7 @@ class BearerAuth:
         request.register_hook("response", answered)  # type: ignore[no-untyped-call]  # published without types
         return request
 
-    def _answered(self, token: "Token", host: str | None, response: "Response", **options: object) -> "Response":
+    def _answered(self, token: Token, host: str | None, response: "Response", **options: object) -> "Response":
         request = response.request
         ours = request.headers.get("Authorization") == token.authorization and _host(request) == host
         if response.status_code != _UNAUTHORIZED or not ours:
@@ -44,7 +77,7 @@ class BearerAuth:
         return again
 
     def _again(
-        self, rejected: "Token", response: "Response", options: Mapping[str, object]
+        self, rejected: Token, response: "Response", options: Mapping[str, object]
     ) -> "tuple[Renewal, Response]":
         request = response.request
         _ = response.content  # read to its end, the connection can be used again

@@ -6,68 +6,48 @@ that has ended, or that the API rejected, costs a forced refresh.
 
 import logging
 import re
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
-from consentry.bearer import BearerAuth
-from consentry.envelope import unreadable
-from consentry.errors import NotConnected, ReauthRequired, TokenUnavailable, UnreadableRecord
-from consentry.model import DEFAULT_NAME, ConnectionKey, Metadata, Secret, Status
-from consentry.record import Record, RecordSource
+from consentry.bearer import BearerAuth, Renewal, Token
+from consentry.errors import (
+    ConsentryError,
+    InvalidRequest,
+    Misconfigured,
+    NotConnected,
+    ReauthRequired,
+    TokenUnavailable,
+    UnreadableRecord,
+)
+from consentry.listing import ListedConnection
+from consentry.model import DEFAULT_NAME, ConnectionKey, Status, identifier
+from consentry.record import Record
+from consentry.sharing import REFRESH_PAUSE_SECONDS, Bounded, Turns, unavailable
+from consentry.source import AwsSource, Source
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
+    from consentry.testing import Prepared
+
 CACHE_SECONDS: Final = 300  # a disconnect is felt this soon
 CACHE_ENTRIES: Final = 1000
 DEADLINE_SECONDS: Final = 10.0
-REFRESH_PAUSE_SECONDS: Final = 5  # a refresh that brought nothing is not asked for again at once
+OUTAGE_PAUSE_SECONDS: Final = 30  # while a valid token is at hand, AWS in trouble is not asked again at once
 _POLL_SECONDS: Final = 0.5
+_SESSION: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LOGGER: Final = logging.getLogger(__name__)
-_HEADER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """An access token and what is known about it. `expires_at` is epoch seconds, or None if it does not end."""
-
-    access_token: Secret
-    token_type: str
-    expires_at: int | None
-    generation: int
-    scopes: tuple[str, ...] = ()
-    metadata: Metadata = field(default_factory=dict)
-    account: str = ""
-
-    @property
-    def authorization(self) -> str:
-        """The header's value (RFC 6750 section 2.1). Whatever the provider calls the type, it is sent as `Bearer`."""
-        value = self.access_token.reveal()
-        if _HEADER_TOKEN.fullmatch(value):
-            return f"Bearer {value}"
-        raise unreadable("token does not fit into a header")
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What came of a rejected token. `adopted` says that a newer one existed already and no refresh was spent."""
-
-    token: Token | None
-    adopted: bool = False
 
 
 class Vault:
     """Access tokens of this deployment's connections. Making one does nothing; everything happens at first use.
 
     `table` and `refresh_function` default to CONSENTRY_CONNECTIONS_TABLE and CONSENTRY_REFRESH_FUNCTION, `session` to
-    boto3's own. `deadline_seconds` bounds the wait for a forced refresh. Safe to share between threads; one for each
-    process is enough.
+    boto3's own; `api_url`, which `connect_url` and `complete` need, to CONSENTRY_API_URL. `deadline_seconds` bounds the
+    wait for a forced refresh. Safe to share between threads; one for each process is enough.
     """
 
     def __init__(
@@ -75,20 +55,37 @@ class Vault:
         *,
         table: str | None = None,
         refresh_function: str | None = None,
+        api_url: str | None = None,
         session: "Session | None" = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
-        self._source = RecordSource(
-            table=table, refresh_function=refresh_function, session=session, deadline_seconds=deadline_seconds
-        )
+        given = {
+            "CONSENTRY_CONNECTIONS_TABLE": table,
+            "CONSENTRY_REFRESH_FUNCTION": refresh_function,
+            "CONSENTRY_API_URL": api_url,
+        }
+        self._source: Source = AwsSource(given, session=session, deadline_seconds=deadline_seconds)
         self._clock = clock
         self._sleep = sleep
         self._deadline_seconds = deadline_seconds
-        self._kept = _Bounded[_Kept](CACHE_ENTRIES)
-        self._in_vain = _Bounded[tuple[int, float]](CACHE_ENTRIES)
-        self._turns = _Turns()
+        self._kept = Bounded[_Kept](CACHE_ENTRIES)
+        self._in_vain = Bounded[tuple[int, float]](CACHE_ENTRIES)
+        self._outages = Bounded[float](CACHE_ENTRIES)
+        self._turns = Turns()
+
+    @classmethod
+    def for_testing(cls, connections: "Mapping[str, str | Prepared | ConsentryError]") -> Self:
+        """Return a vault without AWS: `{"acme/hubspot": "a-token"}`, or what `consentry.testing` says.
+
+        Only what is named exists; caching, turns and the retry after a 401 are those of every vault.
+        """
+        from consentry.testing import PreparedSource  # noqa: PLC0415 - tests alone load it
+
+        vault = cls()
+        vault._source = PreparedSource(connections)
+        return vault
 
     def token(self, tenant: str, integration: str, name: str = DEFAULT_NAME) -> Token:
         """Return a token that has not ended; past its end, one refresh is asked for and waited for.
@@ -99,8 +96,13 @@ class Vault:
         key = ConnectionKey.parse(tenant, integration, name)
         if token := self._cached(key):
             return token
-        with self._turns.of(key, self._deadline_seconds):
-            return self._cached(key) or self._keep(key, self._servable_record(key))
+        try:
+            with self._turns.of(key, self._deadline_seconds):
+                return self._cached(key) or self._keep(key, self._servable_record(key))
+        except TokenUnavailable as error:
+            if token := self._outlasting(key, error):
+                return token
+            raise
 
     def renewed(self, tenant: str, integration: str, name: str = DEFAULT_NAME, *, rejected: Token) -> Token | None:
         """Return a token newer than the one that an API rejected, or None if there is none to be had now.
@@ -135,9 +137,64 @@ class Vault:
             token=lambda: self.token(tenant, integration, name), renewal=lambda rejected: self._renewal(key, rejected)
         )
 
+    def connections(self, tenant: str) -> Sequence[ListedConnection]:
+        """Return the tenant's connections, those on their way out with `status` "deleting"; never a token.
+
+        Raises `InvalidRequest`, `Misconfigured` or `TokenUnavailable`.
+        """
+        return self._source.connections(identifier(tenant, "tenant"))
+
+    def connect_url(
+        self,
+        tenant: str,
+        *integrations: str,
+        user_ref: str,
+        return_url: str = "",
+        name: str = DEFAULT_NAME,
+        completion: str = "confirm",
+        language: str = "",
+    ) -> str:
+        """Return where to send the customer's browser: a page for half an hour, to connect these integrations.
+
+        `user_ref` is your signed-in user; `return_url` one of the stack's ReturnUrls. The link is a secret until she
+        has it. Raises `InvalidRequest` (what is wrong), `NotFound` (an unknown integration), `Misconfigured`,
+        `TryLater`.
+        """
+        wanted: dict[str, object] = {"user_ref": user_ref, "integrations": list(integrations)}
+        path = f"/tenants/{identifier(tenant, 'tenant')}/sessions"
+        wanted |= {"return_url": return_url, "name": name, "completion": completion, "language": language}
+        link = self._source.call("POST", path, wanted).get("connect_url")
+        if isinstance(link, str):
+            return link
+        raise Misconfigured("What answers at CONSENTRY_API_URL is not Consentry; set it to the stack's output BaseUrl.")
+
+    def complete(self, tenant: str, *, session: str, handle: str, user_ref: str) -> ListedConnection:
+        """Redeem the consent that came back to your return URL with `session` and `handle`, within a minute.
+
+        `user_ref` is the user who is signed in now: another one than the session's destroys the consent. Raises as
+        `connect_url`, and `Conflict`, `Expired`.
+        """
+        path = f"/tenants/{identifier(tenant, 'tenant')}/sessions/{_checked(session)}/complete"
+        answer = self._source.call("POST", path, {"handle": handle, "user_ref": user_ref})
+        connection = answer.get("connection")
+        return ListedConnection.told(connection if isinstance(connection, dict) else {})
+
     def _cached(self, key: ConnectionKey) -> Token | None:
         kept = self._kept.get(key)
-        return kept.token if kept and self._clock() < kept.until else None
+        if kept is None:
+            return None
+        now = self._clock()
+        fresh = now < kept.until or now < min(kept.served_until, self._outages.get(key) or 0)
+        return kept.token if fresh else None
+
+    def _outlasting(self, key: ConnectionKey, error: TokenUnavailable) -> Token | None:
+        """Return a token from before AWS was in trouble, as long as it is valid; a denial is no trouble of AWS."""
+        kept = self._kept.get(key)
+        if kept is None or self._clock() >= kept.served_until:
+            return None
+        _LOGGER.warning("serving a token that is still valid: %s", error.detail or error.code)
+        self._outages.put(key, self._clock() + OUTAGE_PAUSE_SECONDS)
+        return kept.token
 
     def _keep(self, key: ConnectionKey, record: Record) -> Token:
         token = Token(
@@ -150,7 +207,10 @@ class Vault:
             account=record.account,
         )
         until = min(record.served_until, self._clock() + CACHE_SECONDS)
-        self._kept.put(key, _Kept(token=token, until=until, refreshed_at=record.refreshed_at))
+        self._kept.put(
+            key,
+            _Kept(token=token, until=until, served_until=record.served_until, refreshed_at=record.refreshed_at),
+        )
         return token
 
     def _servable_record(self, key: ConnectionKey) -> Record:
@@ -164,7 +224,7 @@ class Vault:
             return record
         if record.status != Status.ACTIVE:
             raise _reauth_required(key, record)
-        raise _unavailable("The token has ended and its renewal is not done yet; try again in a few seconds.")
+        raise unavailable("The token has ended and its renewal is not done yet; try again in a few seconds.")
 
     def _after_refresh(self, key: ConnectionKey, generation: int) -> Record:
         """Ask for one refresh, unless one for this generation was just in vain, and read what became of it."""
@@ -208,65 +268,12 @@ class _Kept:
 
     token: Token
     until: float
+    served_until: float
     refreshed_at: int
 
     def is_newer_than(self, record: Record) -> bool:
         """Whether the record went back. A connection made anew starts at generation 1, but later in time."""
         return record.gen < self.token.generation and record.refreshed_at <= self.refreshed_at
-
-
-class _Bounded[T]:
-    """The values used last, by connection."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._values: OrderedDict[ConnectionKey, T] = OrderedDict()
-
-    def get(self, key: ConnectionKey) -> T | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: ConnectionKey, value: T) -> None:
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self._size:
-                self._values.popitem(last=False)
-
-    def forget(self, key: ConnectionKey) -> None:
-        with self._lock:
-            self._values.pop(key, None)
-
-
-class _Turns:
-    """One caller at a time for each connection; the others wait and find what it brought."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._turns: dict[ConnectionKey, tuple[threading.Lock, int]] = {}
-
-    @contextmanager
-    def of(self, key: ConnectionKey, patience_seconds: float) -> Iterator[None]:
-        turn = self._join(key, 1)
-        try:
-            if not turn.acquire(timeout=patience_seconds):
-                raise _unavailable("Another caller is still waiting for this token; try again in a few seconds.")
-            try:
-                yield
-            finally:
-                turn.release()
-        finally:
-            self._join(key, -1)
-
-    def _join(self, key: ConnectionKey, callers: int) -> threading.Lock:
-        with self._lock:
-            turn, others = self._turns.pop(key, (threading.Lock(), 0))
-            if others + callers:
-                self._turns[key] = (turn, others + callers)
-            return turn
 
 
 def _reauth_required(key: ConnectionKey, record: Record) -> ReauthRequired:
@@ -276,9 +283,14 @@ def _reauth_required(key: ConnectionKey, record: Record) -> ReauthRequired:
     )
 
 
+def _checked(unverified: str) -> str:
+    """It comes out of a browser's address, and goes into the path of a signed request."""
+    if _SESSION.fullmatch(unverified):
+        return unverified
+    raise InvalidRequest("session must be the value that came to the return URL", code="unknown_session")
+
+
 def _how_to(key: ConnectionKey) -> str:
-    return f"POST /tenants/{key.tenant}/sessions with this integration gives a connect_url: send the customer there."
-
-
-def _unavailable(public: str) -> TokenUnavailable:
-    return TokenUnavailable(public, retry_after_seconds=REFRESH_PAUSE_SECONDS)
+    named = "" if key.name == DEFAULT_NAME else f', name="{key.name}"'
+    asking = f'Vault().connect_url("{key.tenant}", "{key.integration}"{named}, user_ref=..., return_url=...)'
+    return f"Send the customer to what {asking} returns (POST /tenants/{key.tenant}/sessions)."

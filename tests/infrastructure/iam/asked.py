@@ -3,15 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
+from consentry.listing import LIST_ATTRIBUTES
 from consentry.record import READ_ATTRIBUTES
 from dev.recording import Call
 from tests.infrastructure.iam.names import API, PLACE, STACK, arn_of
 
-LISTED: Final = (
-    "tenant", "connection", "v", "provider", "status", "status_cause", "account", "scopes", "lost_scopes",
-    "scopes_reduced_at", "metadata", "label", "description", "gen", "expires_at", "grant_expires_at",
-    "refreshed_at", "created_at",
-)  # fmt: skip
+LISTED: Final = LIST_ATTRIBUTES
 KEYS: Final = {
     "ConnectionsTable": ("tenant", "connection"),
     "IntegrationsTable": ("integration",),

@@ -27,7 +27,7 @@ from tests.infrastructure.iam.judge import Judge, Principal
 FUNCTIONS: Final = (
     "AuthorizeFunction", "CallbackFunction", "ConnectFunction", "CredentialsFunction", "ManageFunction",
     "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TransferFunction",
-    "TicketsFunction",
+    "TicketsFunction", "SurveysFunction", "SalesFunction",
 )  # fmt: skip
 INDEXES: Final = {"due": "0", "attention": "reauth_required", "account": "client#account"}
 TABLES: Final = {"ConnectionsTable": "acme", "IntegrationsTable": "hubspot", "PendingTable": "session#1"}
@@ -62,8 +62,9 @@ class Denied:
         return f"{self.who}: {self.what}"
 
 
+EXAMPLES: Final = tuple(map(Who, ("TicketsFunction", "SurveysFunction", "SalesFunction")))  # read, and refresh too
 READERS: Final = (
-    Who("TicketsFunction"),
+    *EXAMPLES,
     Who("ReadPolicy"),
     Who("ReadTenantPolicy", TAGS),
     Who("ReadTenantPolicy", ONE),
@@ -338,6 +339,8 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
         "asks for a refresh": function("RefreshFunction"),
     },
     "TicketsFunction": {},
+    "SurveysFunction": {},
+    "SalesFunction": {},
 }  # fmt: skip
 # The one thing in a set of calls that a function is there for.
 DUE: Final = frozenset({
@@ -363,7 +366,7 @@ def _table() -> Iterator[Denied]:
         ((*LISTERS, *CALLERS), ONLY_READERS),
         ((*READERS, *CALLERS), ONLY_LISTERS),
         ((*READERS, *LISTERS, *CALLERS[2:]), ONLY_CONNECT),
-        ((*READERS[1:], *LISTERS, *CALLERS[:2]), ONLY_REFRESH),
+        ((*READERS[len(EXAMPLES) :], *LISTERS, *CALLERS[:2]), ONLY_REFRESH),
     ):
         for who in whom:
             yield from (Denied(who, what, asked) for what, asked in calls.items() if (who.name, what) not in DUE)
