@@ -19,7 +19,7 @@ from consentry.catalogue.load import BUILT_IN, Catalogue
 from consentry.catalogue.rules import url_problems
 from consentry.errors import Misconfigured
 from consentry.http import ProviderClient, verifying_context
-from consentry.network import Address
+from consentry.network import Address, Network
 from consentry.oauth.provider import Provider
 from consentry.oauth.variables import InvalidVariable, checked_variables, rendered, urls_of
 from consentry.oauth.wire import TokenRequest
@@ -179,6 +179,15 @@ def test_an_address_that_does_not_answer_gives_way_to_the_next_that_was_checked(
 def test_a_name_without_addresses_is_not_connected_to() -> None:
     with pytest.raises(NotDelivered, match="NewConnectionError"):
         ProviderClient(network=always().network).send(request_to(1, "https", NAME), deadline_seconds=AMPLE)
+
+
+def test_an_address_that_does_not_answer_in_time_was_sent_nothing() -> None:
+    def slowly(_to: Address, _timeout: float) -> socket.socket:
+        raise TimeoutError
+
+    client = ProviderClient(network=Network(always(PUBLIC).network.resolve, slowly))
+    with pytest.raises(NotDelivered, match="ConnectTimeoutError"):
+        client.send(request_to(1, "https", NAME), deadline_seconds=AMPLE)
 
 
 def test_the_name_and_not_the_address_is_what_the_certificate_is_for(authority: trustme.CA) -> None:
