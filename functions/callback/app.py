@@ -7,7 +7,7 @@ from consentry.system import LambdaContext
 from consentry.web.boundary import for_people
 from consentry.web.consent import CallbackRoute
 
-at_init(lambda process: process.receive_callback)
+at_init(lambda process: (process.receive_callback, process.return_urls))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

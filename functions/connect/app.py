@@ -7,7 +7,7 @@ from consentry.system import LambdaContext
 from consentry.web.boundary import for_people
 from consentry.web.connect import ConnectRoute
 
-at_init(lambda process: process.show_offer)
+at_init(lambda process: (process.show_offer, process.return_urls))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

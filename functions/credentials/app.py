@@ -8,7 +8,7 @@ from consentry.web.boundary import for_people
 from consentry.web.credentials import CredentialsRoute
 from consentry.web.ending import EndingRoute, FormRoutes
 
-at_init(lambda process: (process.enter_credentials, process.end_connection, process.store))
+at_init(lambda process: (process.enter_credentials, process.end_connection, process.store, process.return_urls))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
