@@ -144,7 +144,7 @@ def test_the_page_asks_for_no_ciphertext(deployment: Deployment) -> None:
     assert (found.access_token, found.grant, found.gen) == (b"", b"", 3)
 
 
-@pytest.mark.parametrize("time", [-1, 253_402_300_800, 2**52])
+@pytest.mark.parametrize("time", [253_402_300_800, 2**52])
 def test_a_time_that_has_no_date_is_not_shown_and_hides_nothing_else(deployment: Deployment, time: int) -> None:
     row(deployment, created_at=time, refreshed_at=time, grant_expires_at=time, account="4711")
     found = page(deployment, deployment.created())
