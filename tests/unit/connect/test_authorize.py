@@ -267,7 +267,7 @@ def test_a_key_that_is_away_leaves_no_flow_behind(deployment: Deployment) -> Non
 
 
 def test_a_departure_does_not_print_its_binding(deployment: Deployment) -> None:
-    departure = deployment.departure(ticket_of(deployment.created()), "crm")
+    departure = deployment.departure(ticket_of(deployment.created()), "crm", lambda _name: "")
     assert isinstance(departure, Departure)
     assert isinstance(departure.binding, Secret)
     assert departure.binding.reveal() not in repr(departure)

@@ -1,5 +1,6 @@
 """Scopes that a connection had and has no more (S-43): kept with the record, told, and cleared when regained."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.deployment import Browser, Deployment, body_of, query_of
 from tests.support.dynamo import MemoryDynamo
 from tests.support.logs import Log
 from tests.support.provider import tokens
-from tests.support.tables import create_tables
+from tests.support.tables import create_tables, ignore, unavailable
 from tests.support.vaulted import Vaulted
 
 REQUIRED, OPTIONAL = ["contacts"], ["deals", "notes"]
@@ -161,6 +162,30 @@ RECORD = Connection(
 def test_what_was_lost_before_is_missed_until_it_comes_back() -> None:
     assert scope_attributes(RECORD, ["a", "b"], now=9) == ({"lost_scopes": ["c"], "scopes_reduced_at": 5}, ())
     assert scope_attributes(RECORD, ["a"], now=9) == ({"lost_scopes": ["b", "c"], "scopes_reduced_at": 9}, ())
-    assert scope_attributes(RECORD, ["a", "b", "c"], now=9)[0] == {}
-    assert scope_attributes(None, ["a"], now=9)[0] == {}
+    assert scope_attributes(RECORD, ["a", "b", "c"], now=9) == ({}, ("lost_scopes", "scopes_reduced_at"))
+    assert scope_attributes(None, ["a"], now=9) == ({}, ())
+    assert scope_attributes(replace(RECORD, lost_scopes=()), ["a", "b"], now=9) == ({}, ())
     assert scope_attributes(RECORD, [], now=9, wanted=["a"])[0]["lost_scopes"] == ["a"]
+
+
+@pytest.mark.parametrize("granted", ["contacts", "contacts deals", None])
+def test_what_a_refresh_says_of_scopes_comes_back_from_escrow(deployment: Deployment, granted: str | None) -> None:
+    """A message that could not be read would be dropped, and a rotated token with it."""
+    connect(deployment, "contacts deals")
+    vaulted = Vaulted(deployment)
+    deployment.clock.advance(1200)
+    deployment.provider.then(tokens(refresh_token="CNRY-refresh-next", scope=granted))
+
+    def away(operation: str) -> None:
+        if operation == "update_item" and deployment.provider.requests[1:]:
+            raise unavailable(operation)
+
+    deployment.ports.before = away
+    assert vaulted.refresh(vaulted.record.gen).outcome == "escrowed"
+    deployment.ports.before = ignore
+    (message, *_) = vaulted.escrow.messages
+    assert deployment.connections.restore(vaulted.escrow.read(message)) == "committed"
+    record = deployment.connection()
+    assert record is not None
+    assert record.lost_scopes == (("deals",) if granted == "contacts" else ())
+    assert vaulted.refresh_token == "CNRY-refresh-next"

@@ -93,11 +93,13 @@ def test_attributes_are_written_as_they_are_meant() -> None:
         ("https://[::1]:8/x", "https://[::1]:8"),
         ("https://app.test;script-src *", ""),
         ("https://app.test' 'unsafe-inline", ""),
+        ("https://app.test@evil.test/", ""),
+        ("https://app_test/", ""),
         ("app://callback", ""),
         ("", ""),
     ],
 )
-def test_a_policy_names_an_origin_and_nothing_behind_it(url: str, origin: str) -> None:
+def test_a_policy_names_an_origin_whole_or_not_at_all(url: str, origin: str) -> None:
     assert origin_of(url) == origin
 
 

@@ -45,10 +45,6 @@ class Question:
         return self.integration.display_name or self.provider.name
 
 
-def _nothing(_name: str) -> str:
-    return ""
-
-
 class AlreadyReceived(Conflict):
     """Somebody has taken this consent: this very browser a moment ago, or another copy of the same request."""
 
@@ -79,7 +75,7 @@ class Authorize:
     base_url: str
 
     def __call__(
-        self, unverified_ticket: str, integration_id: str, unverified: Callable[[str], str] = _nothing
+        self, unverified_ticket: str, integration_id: str, unverified: Callable[[str], str]
     ) -> Departure | Question:
         """Return the departure; raise `Expired` for any ticket that opens nothing, or nothing any more.
 
