@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from dev.acme.consentry_api import Consentry
 from dev.ready import Ready
 from tests.browser.company import USER, Company
 from tests.browser.conftest import CHROMIUM, FLAGS, PATIENCE_MILLISECONDS
+
+CONNECT: Final = re.compile("^Connect HubSpot Ticketing")  # and not "Disconnect ..."
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 TICKETING: Final = "hubspot-ticketing"
@@ -120,7 +123,7 @@ def begun(page: Page, name: str, url: str, **options: object) -> Page:
 
 def decided(popup: Page, decision: str = "Allow") -> None:
     """Go from the hosted page to the provider, and decide there."""
-    popup.get_by_role("link", name="Connect HubSpot Ticketing").click()
+    popup.get_by_role("link", name=CONNECT).click()
     popup.get_by_role("button", name=decision).click()
 
 
@@ -157,7 +160,7 @@ def test_no_page_on_the_way_can_send_the_company_s_page_elsewhere(shop: Company,
     assert shown is not None
     assert "default-src 'none'" in shown.headers["content-security-policy"]
     assert "script-src" not in shown.headers["content-security-policy"]
-    popup.get_by_role("link", name="Connect HubSpot Ticketing").click()
+    popup.get_by_role("link", name=CONNECT).click()
     popup.wait_for_selector("text=Allow access to HubSpot?")
     assert popup.evaluate("window.opener") is None
 
@@ -210,7 +213,7 @@ def test_a_window_that_was_cut_off_looks_closed_and_is_not(
     """Whoever was told `closed` too early loses nothing: the return page carries on by itself."""
     page = page_at(context, f"{shop.url}/opener")
     popup = begun(page, "early", connect_url(stack, f"{shop.url}/back"), graceSeconds=0.5)
-    popup.get_by_role("link", name="Connect HubSpot Ticketing").click()
+    popup.get_by_role("link", name=CONNECT).click()
     popup.wait_for_selector("text=Allow access to HubSpot?")
     assert heard(page, "early") == "closed"
     assert not popup.is_closed()
@@ -278,7 +281,7 @@ def test_another_origin_can_bring_no_result(shop: Company, stack: Ready, context
     page = opened.value
     page.wait_for_load_state()
     popup = begun(page, "one", created["connect_url"], **options)
-    popup.get_by_role("link", name="Connect HubSpot Ticketing").click()
+    popup.get_by_role("link", name=CONNECT).click()
     before = hostile.evaluate("posted")
     hostile.wait_for_function("(before) => posted > before + 10", arg=before)
     assert page.evaluate("heard") == {}
@@ -312,7 +315,7 @@ def test_the_cookie_of_a_consent_survives_the_way_back_from_another_site(
     """S-18: the provider is at 127.0.0.1, Consentry at localhost, and the flow's cookie `SameSite=Lax`."""
     page = page_at(context, f"{shop.url}/integrations")
     popup = popup_of(page)
-    popup.get_by_role("link", name="Connect HubSpot Ticketing").click()
+    popup.get_by_role("link", name=CONNECT).click()
     popup.wait_for_selector("text=Allow access to HubSpot?")
     popup.goto(popup.url.replace("localhost", "127.0.0.1", 1))
     assert urlsplit(popup.url).hostname == "127.0.0.1"
