@@ -8,6 +8,7 @@ import pytest
 import consentry.connect.credentials
 import consentry.connect.entering
 import consentry.web.boundary
+from consentry.catalogue.lookup import ProviderFileInvalid
 from consentry.errors import (
     BeingRemoved,
     ConsentryError,
@@ -67,6 +68,8 @@ def errors(kind: type[ConsentryError] = ConsentryError) -> Iterator[ConsentryErr
         yield consentry.connect.credentials.InvalidInput("No.", field="client_id")
     elif kind is InvalidVariable:
         yield InvalidVariable("No.", variable="subdomain")
+    elif kind is ProviderFileInvalid:
+        yield ProviderFileInvalid("crm.toml", ["token.url is missing"])
     elif kind.__module__.startswith("consentry"):
         yield kind("Something.")
 
