@@ -764,7 +764,7 @@ import consentry
 assert not [name for name in sys.modules if name.startswith("consentry.")], "import consentry loads nothing"
 assert "boto3" not in sys.modules
 from consentry import Vault, ConsentryError, NotConnected, ReauthRequired, TokenUnavailable
-ours = ("oauth", "ports", "catalogue", "web", "signed", "testing")
+ours = ("oauth", "ports", "catalogue", "web", "signed", "testing", "listing")
 heavy = ("requests", "aws_lambda_powertools", "unittest", "pytest", *("consentry." + name for name in ours))
 assert not [name for name in heavy if name in sys.modules]
 Vault()

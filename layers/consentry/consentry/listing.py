@@ -1,13 +1,16 @@
 """A tenant's connections as whoever lists them sees them: never a token, neither open nor encrypted."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Any, Final, Self
 
+from consentry.clients import LISTING, Clients
 from consentry.envelope import unreadable
+from consentry.errors import ConsentryError
 from consentry.model import RECORD_VERSION, ConnectionKey, Metadata
-from consentry.record import of_type
+from consentry.record import of_type, plain_values, projection
 
 # All that a lister may see; the exported `list` policy allows these attributes and no others.
 LIST_ATTRIBUTES: Final = (
@@ -15,6 +18,8 @@ LIST_ATTRIBUTES: Final = (
     *("description", "gen", "expires_at", "grant_expires_at", "refreshed_at", "created_at"),
     *("lost_scopes", "scopes_reduced_at"),
 )
+_LIST, _LIST_NAMES = projection(LIST_ATTRIBUTES)
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +92,34 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _time(value: object) -> int | None:
     return None if value is None else of_type(int, value)
+
+
+def connections_of(tenant: str, clients: Clients) -> Sequence[ListedConnection]:
+    """One Query for each 1 MB. A row that cannot be read is logged, and hides no other."""
+    return [each for item in _items(tenant, clients) if (each := _listed(item))]
+
+
+def _items(tenant: str, clients: Clients) -> Iterator[Mapping[str, Mapping[str, object]]]:
+    with clients.explained(LISTING):
+        pages: Iterable[Any] = (
+            clients.dynamodb()
+            .get_paginator("query")
+            .paginate(
+                TableName=clients.setting("CONSENTRY_CONNECTIONS_TABLE"),
+                Select="SPECIFIC_ATTRIBUTES",
+                KeyConditionExpression="#tenant = :tenant",
+                ProjectionExpression=_LIST,
+                ExpressionAttributeNames=_LIST_NAMES,
+                ExpressionAttributeValues={":tenant": {"S": tenant}},
+            )
+        )
+        for page in pages:
+            yield from page["Items"]
+
+
+def _listed(item: Mapping[str, Mapping[str, object]]) -> ListedConnection | None:
+    try:
+        return ListedConnection.of_item(plain_values(item))
+    except ConsentryError as error:
+        _LOGGER.warning("a connection could not be listed: %s", error.detail or error.code)
+        return None

@@ -22,7 +22,6 @@ from consentry.errors import (
     TokenUnavailable,
     UnreadableRecord,
 )
-from consentry.listing import ListedConnection
 from consentry.model import DEFAULT_NAME, ConnectionKey, Status, identifier
 from consentry.record import Record
 from consentry.sharing import REFRESH_PAUSE_SECONDS, Bounded, Turns, unavailable
@@ -31,6 +30,7 @@ from consentry.source import AwsSource, Source
 if TYPE_CHECKING:
     from boto3.session import Session
 
+    from consentry.listing import ListedConnection
     from consentry.testing import Prepared
 
 CACHE_SECONDS: Final = 300  # a disconnect is felt this soon
@@ -137,7 +137,7 @@ class Vault:
             token=lambda: self.token(tenant, integration, name), renewal=lambda rejected: self._renewal(key, rejected)
         )
 
-    def connections(self, tenant: str) -> Sequence[ListedConnection]:
+    def connections(self, tenant: str) -> "Sequence[ListedConnection]":
         """Return the tenant's connections, those on their way out with `status` "deleting"; never a token.
 
         Raises `InvalidRequest`, `Misconfigured` or `TokenUnavailable`.
@@ -168,12 +168,14 @@ class Vault:
             return link
         raise Misconfigured("What answers at CONSENTRY_API_URL is not Consentry; set it to the stack's output BaseUrl.")
 
-    def complete(self, tenant: str, *, session: str, handle: str, user_ref: str) -> ListedConnection:
+    def complete(self, tenant: str, *, session: str, handle: str, user_ref: str) -> "ListedConnection":
         """Redeem the consent that came back to your return URL with `session` and `handle`, within a minute.
 
         `user_ref` is the user who is signed in now: another one than the session's destroys the consent. Raises as
         `connect_url`, and `Conflict`, `Expired`.
         """
+        from consentry.listing import ListedConnection  # noqa: PLC0415 - whoever only reads tokens does without
+
         path = f"/tenants/{identifier(tenant, 'tenant')}/sessions/{_checked(session)}/complete"
         answer = self._source.call("POST", path, {"handle": handle, "user_ref": user_ref})
         connection = answer.get("connection")

@@ -1,6 +1,6 @@
 """A connection's record as a reader sees it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self, cast
 
@@ -69,7 +69,17 @@ def of_type[T](expected: type[T], value: object) -> T:
     raise TypeError
 
 
-def plain(value: Mapping[str, object]) -> object:
+def projection(attributes: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return a projection, and the names that it stands for: some of them are words of DynamoDB's own."""
+    return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
+
+
+def plain_values(item: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """Return an item without DynamoDB's `{"S": "..."}` around its values."""
+    return {name: _plain(value) for name, value in item.items()}
+
+
+def _plain(value: Mapping[str, object]) -> object:
     """Turn DynamoDB's `{"S": "..."}` into a value; whole numbers become `int`, other numbers stay text."""
     ((kind, content),) = value.items()
     match kind, content:
@@ -78,8 +88,8 @@ def plain(value: Mapping[str, object]) -> object:
         case "N", str():
             return int(content) if content.removeprefix("-").isdecimal() else content
         case "L", list():
-            return [plain(each) for each in content]
+            return [_plain(each) for each in content]
         case "M", dict():
-            return {name: plain(each) for name, each in content.items()}
+            return {name: _plain(each) for name, each in content.items()}
         case _:
             return content

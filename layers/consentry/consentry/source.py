@@ -1,23 +1,20 @@
 """Where a vault's answers come from: the connections table, the key, the refresh function and the management API."""
 
 import json
-import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from consentry.clients import GETTING, LISTING, OPENING, REFRESHING, Clients, later
+from consentry.clients import GETTING, OPENING, REFRESHING, Clients, later
 from consentry.envelope import KEY_ARN, as_text, open_sealed, parse, unreadable
-from consentry.errors import ConsentryError
-from consentry.listing import LIST_ATTRIBUTES, ListedConnection
 from consentry.model import ConnectionKey, Field, Secret
-from consentry.record import READ_ATTRIBUTES, Record, plain
+from consentry.record import READ_ATTRIBUTES, Record, plain_values, projection
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
-_LOGGER: Final = logging.getLogger(__name__)
+    from consentry.listing import ListedConnection
 
 
 class Source(Protocol):
@@ -33,7 +30,7 @@ class Source(Protocol):
         """Ask for one refresh and wait; return whether somebody else is refreshing just now."""
         ...
 
-    def connections(self, tenant: str) -> Sequence[ListedConnection]:
+    def connections(self, tenant: str) -> "Sequence[ListedConnection]":
         """Return the tenant's connections, in the order of their names."""
         ...
 
@@ -58,7 +55,7 @@ class AwsSource:
                 ExpressionAttributeNames=_READ_NAMES,
             )
         item = cast("Mapping[str, Mapping[str, object]]", answer.get("Item", {}))
-        return Record.of(_values(item)) if item else None
+        return Record.of(plain_values(item)) if item else None
 
     def open(self, key: ConnectionKey, record: Record) -> Secret:
         """One Decrypt, under the context of this very row."""
@@ -89,26 +86,10 @@ class AwsSource:
             return isinstance(told, dict) and told.get("outcome") == "busy"
         return False
 
-    def connections(self, tenant: str) -> Sequence[ListedConnection]:
-        """One Query for each 1 MB. A row that cannot be read is logged, and hides no other."""
-        return [each for item in self._items(tenant) if (each := _listed(item))]
+    def connections(self, tenant: str) -> "Sequence[ListedConnection]":
+        from consentry.listing import connections_of  # noqa: PLC0415 - whoever only reads tokens does without
 
-    def _items(self, tenant: str) -> Iterator[Mapping[str, Mapping[str, object]]]:
-        with self._clients.explained(LISTING):
-            pages: Iterable[Any] = (
-                self._clients.dynamodb()
-                .get_paginator("query")
-                .paginate(
-                    TableName=self._clients.setting("CONSENTRY_CONNECTIONS_TABLE"),
-                    Select="SPECIFIC_ATTRIBUTES",
-                    KeyConditionExpression="#tenant = :tenant",
-                    ProjectionExpression=_LIST,
-                    ExpressionAttributeNames=_LIST_NAMES,
-                    ExpressionAttributeValues={":tenant": {"S": tenant}},
-                )
-            )
-            for page in pages:
-                yield from page["Items"]
+        return connections_of(tenant, self._clients)
 
     def call(self, method: str, path: str, content: Mapping[str, object]) -> Mapping[str, object]:
         from consentry.signed import SignedApi  # noqa: PLC0415 - an HTTP client is loaded only by those who need one
@@ -116,22 +97,4 @@ class AwsSource:
         return SignedApi(self._clients).call(method, path, content)
 
 
-def _named(attributes: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return a projection, and the names that it stands for: some of them are words of DynamoDB's own."""
-    return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
-
-
-_READ, _READ_NAMES = _named(READ_ATTRIBUTES)
-_LIST, _LIST_NAMES = _named(LIST_ATTRIBUTES)
-
-
-def _values(item: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    return {name: plain(value) for name, value in item.items()}
-
-
-def _listed(item: Mapping[str, Mapping[str, object]]) -> ListedConnection | None:
-    try:
-        return ListedConnection.of_item(_values(item))
-    except ConsentryError as error:
-        _LOGGER.warning("a connection could not be listed: %s", error.detail or error.code)
-        return None
+_READ, _READ_NAMES = projection(READ_ATTRIBUTES)
