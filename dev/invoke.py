@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Final
 
+from dev.bus import Bus
 from dev.runtime import Functions
 from dev.runtime_api import QuietHandler, QuietServer
 
+PUT_EVENTS: Final = "AWSEvents.PutEvents"
 INVOCATIONS: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 type Control = Mapping[str, Callable[[], object]]
@@ -25,6 +27,7 @@ class InvokeServer:
 
     def __init__(self) -> None:
         self.functions: Functions | None = None
+        self.bus: Bus | None = None
         self.control: Control = {}
         self._server = QuietServer(("127.0.0.1", 0), _handler(self))
         self.port = int(self._server.server_address[1])
@@ -40,6 +43,9 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:  # noqa: N802 - as do_GET
             payload = self.body() or b"{}"
+            if server.bus and self.headers.get("X-Amz-Target") == PUT_EVENTS:
+                self.answer(*server.bus.answer(payload))
+                return
             called = INVOCATIONS.fullmatch(self.path)
             if not called:
                 self._control()
