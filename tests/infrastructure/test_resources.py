@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consentry.events.tell import LEAVING_SECONDS
 from consentry.pages.look import ACCENT
 from consentry.refresh.policy import FUNCTION
 from consentry.web import work
@@ -56,6 +57,8 @@ ENVIRONMENTS = {
     },
     "RefreshFunction": ENGINE | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE", "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE"},
     "EscrowFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ESCROW_QUEUE"},
+    "EventsFunction": {"CONSENTRY_EVENT_BUS", "CONSENTRY_EVENTS_DEAD_LETTER_QUEUE"},
+    "NotifyFunction": set(),
     "MaintainFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ESCROW_QUEUE", "CONSENTRY_EPOCH",
         "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE", *PROVIDERS,
@@ -107,6 +110,8 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "RefreshDispatchFunction": 50,
         "RefreshFunction": FUNCTION,
         "EscrowFunction": 30,
+        "EventsFunction": 50,
+        "NotifyFunction": 29,
         "MaintainFunction": 55,
         "TicketsFunction": 29,
     }
@@ -165,6 +170,27 @@ def test_what_waits_in_escrow_stays_for_a_day_and_then_raises_the_alarm(template
     assert last["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowDeadLetterQueue", "QueueName"]}
 
 
+@pytest.mark.parametrize("stream", ["Connections", "Integrations"])
+def test_a_change_that_cannot_be_told_gives_way_while_it_can_still_be_read(template: Template, stream: str) -> None:
+    mapping = properties(template, f"EventsFunction{stream}")
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": [f"{stream}Table", "StreamArn"]}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["DestinationConfig"]["OnFailure"] == {
+        "Destination": {"Fn::GetAtt": ["EventsDeadLetterQueue", "Arn"]}
+    }
+    patience = properties(template, "EventsFunction")["Timeout"] - LEAVING_SECONDS
+    assert mapping["MaximumRetryAttempts"] * patience > 3600  # an hour without EventBridge costs no event
+    assert mapping["MaximumRecordAgeInSeconds"] == 6 * 3600  # of the day for which a stream keeps it
+
+
+def test_whoever_watches_events_hears_of_this_stack_alone(template: Template) -> None:
+    rule = properties(template, "NotifyRule")
+    assert rule["EventPattern"]["source"] == [{"Fn::Sub": "consentry.${AWS::StackName}"}]
+    assert rule["EventBusName"] == {"Ref": "EventBusName"}
+
+
 @pytest.mark.parametrize(
     ("partition", "chosen", "told"),
     [
@@ -192,9 +218,9 @@ def test_a_layer_that_a_consumer_names_outlives_the_next_deployment(template: Te
     assert kept == {"ConsentryLayer": "Retain", "FunctionsLayer": "Delete"}
 
 
-def test_the_example_consumer_has_the_consumers_layer_alone(template: Template) -> None:
+def test_the_examples_have_the_consumers_layer_alone(template: Template) -> None:
     layers = {name: len(each["Layers"]) for name, each in resources(template, "AWS::Lambda::Function").items()}
-    assert {name: count for name, count in layers.items() if count != 2} == {"TicketsFunction": 1}
+    assert {name: count for name, count in layers.items() if count != 2} == {"TicketsFunction": 1, "NotifyFunction": 1}
 
 
 def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -> None:
@@ -233,9 +259,14 @@ def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
     }
 
 
-def test_only_this_api_may_invoke_the_functions(template: Template) -> None:
-    permissions = resources(template, "AWS::Lambda::Permission").values()
-    assert all("${HttpApi}/*/" in permission["SourceArn"]["Fn::Sub"] for permission in permissions)
+def test_only_this_api_may_invoke_the_functions_and_a_rule_its_example(template: Template) -> None:
+    permissions = resources(template, "AWS::Lambda::Permission")
+    rule = permissions.pop("NotifyPermission")
+    assert (rule["FunctionName"], rule["SourceArn"]) == (
+        {"Ref": "NotifyFunction"},
+        {"Fn::GetAtt": ["NotifyRule", "Arn"]},
+    )
+    assert all("${HttpApi}/*/" in permission["SourceArn"]["Fn::Sub"] for permission in permissions.values())
 
 
 def test_the_contracts_parameters_and_their_defaults() -> None:
@@ -248,6 +279,7 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "CompanyLogo": "",
         "Epoch": 1,
         "MinRefreshSeconds": 60,
+        "EventBusName": "default",
         "AlarmTopicArn": "",
         "InsecureProviderOrigins": "",
         "ProviderFiles": "/opt/providers",
@@ -268,6 +300,7 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
             ["", "https://a.example/return,https://b.example/return"],
             "https://a.example, https://b.example",
         ),
+        ("EventBusName", ["default", "partner/acme-1"], "arn:aws:events:eu-central-1:123456789012:event-bus/default"),
         ("CompanyName", ["", "Acme", "Acme Ltda. São Paulo"], "<b>Acme</b>"),
         ("AccentColor", ["#1f5f8b", "#FFFFFF"], "red; } body { display: none"),
         ("CompanyLogo", ["", "M2 2h20v20H2z", "M1.5,2 L-3 4Z"], 'M0 0" onload="x'),
@@ -390,10 +423,13 @@ def test_the_dashboard_s_widgets_do_not_overlap(widgets: list[dict[str, Any]]) -
     assert max(x for x, _ in cells) < 24
 
 
-def test_throttles_of_every_function_but_the_example_raise_the_alarm(template: Template) -> None:
+def test_throttles_of_every_function_but_the_examples_raise_the_alarm(template: Template) -> None:
     watched = [
         each["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"]
         for each in template["Resources"]["ThrottledAlarm"]["Properties"]["Metrics"]
         if "MetricStat" in each
     ]
-    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - {"TicketsFunction"})
+    examples = {"TicketsFunction", "NotifyFunction"}
+    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - examples)
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html: metrics of one alarm
+    assert len(watched) <= 10

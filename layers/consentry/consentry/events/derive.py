@@ -4,6 +4,7 @@ Everything follows from the record, so that whoever wrote it may die right after
 the same events with the same ids.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -22,9 +23,9 @@ INTEGRATION_RECOVERED: Final = "integration.recovered"
 INTEGRATION_HELD: Final = "integration.held"
 
 _NEEDS_ITS_CUSTOMER: Final = frozenset({Status.REAUTH_REQUIRED, Status.SCOPE_INSUFFICIENT})
-# Ten events have to fit into one call of 256 KB; a provider's scopes are words of a few dozen characters.
-_MOST_SCOPES: Final = 100
+# Ten events have to fit into one call of 256 KB, whatever stands in the row; scopes are words of some dozen characters.
 _LONGEST: Final = 200
+_SCOPES_BYTES: Final = 16_000
 
 type Told = tuple[str, Mapping[str, object]]
 
@@ -52,7 +53,7 @@ def _told_of_connection(change: ConnectionChange) -> Iterator[Told]:
     if now.warned_at and now.warned_at != (was.warned_at if was else 0):
         yield EXPIRING_SOON, {"grant_expires_at": now.grant_expires_at}
     if _lost_more(change) or (now.status is Status.SCOPE_INSUFFICIENT and _entered(was, now)):
-        yield SCOPE_REDUCED, {"lost_scopes": [each[:_LONGEST] for each in change.seen.lost_scopes[:_MOST_SCOPES]]}
+        yield SCOPE_REDUCED, {"lost_scopes": list(_as_fit(change.seen.lost_scopes))}
 
 
 def _entered(was: Connection | None, now: Connection) -> bool:
@@ -62,6 +63,15 @@ def _entered(was: Connection | None, now: Connection) -> bool:
 
 def _lost_more(change: ConnectionChange) -> bool:
     return bool(set(change.seen.lost_scopes) - set(change.before.lost_scopes if change.before else ()))
+
+
+def _as_fit(scopes: Sequence[str]) -> Iterator[str]:
+    room = _SCOPES_BYTES
+    for scope in scopes:
+        room -= len(json.dumps(scope[:_LONGEST]))
+        if room < 0:
+            return
+        yield scope[:_LONGEST]
 
 
 def _told_of_integration(change: HealthChange) -> Iterator[Told]:
