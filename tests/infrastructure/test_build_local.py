@@ -31,12 +31,13 @@ def quiet(_line: str) -> None:
     """Progress is for people."""
 
 
-def test_the_example_consumer_gets_the_shared_layer_and_consentrys_functions_both(
+def test_the_examples_get_the_shared_layer_and_consentrys_functions_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     template = loaded(TEMPLATE, monkeypatch)
     found = {each.logical_id: template.layers_of(each) for each in template.of_type("AWS::Lambda::Function")}
-    assert found.pop("TicketsFunction") == ("ConsentryLayer",)
+    for example in ("TicketsFunction", "NotifyFunction"):
+        assert found.pop(example) == ("ConsentryLayer",)
     assert set(found.values()) == {("ConsentryLayer", "FunctionsLayer")}
 
 

@@ -1,6 +1,7 @@
 """Which change comes to which events; each of them as docs/events.schema.json describes it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from consentry.events.change import Event
 from consentry.events.derive import events_of
 from consentry.events.tell import TOGETHER
 from consentry.model import Cause
-from tests.support.streams import NOW, enveloped, health, misfits, row, schema, stream_record
+from tests.support.streams import NOW, SCHEMA, enveloped, health, misfits, row, schema, stream_record
 
 KINDS = {value for name, value in vars(derive).items() if name.isupper() and isinstance(value, str)}
 FLAGGED = {"status": "reauth_required", "status_cause": "grant_revoked"}
@@ -180,6 +181,14 @@ def test_ten_of_the_largest_events_fit_into_one_call(scope: str) -> None:
 def test_the_schema_knows_every_kind_of_event_and_no_other() -> None:
     assert {each["properties"]["detail-type"]["const"] for each in schema()["oneOf"]} == KINDS
     assert len(KINDS) == 9
+
+
+def test_the_examples_in_the_documents_are_events_as_they_are_described() -> None:
+    page = (SCHEMA.parent / "events.md").read_text(encoding="utf-8")
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    assert len(examples) > 3
+    assert [misfits(example) for example in examples] == [[]] * len(examples)
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in page] == []
 
 
 def test_every_member_of_every_event_is_described() -> None:

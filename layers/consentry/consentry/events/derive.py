@@ -32,11 +32,9 @@ type Told = tuple[str, Mapping[str, object]]
 
 def events_of(change: Change) -> Sequence[Event]:
     """Return what happened, in the order in which it should be told; mostly nothing that anybody has to know."""
-    match change:
-        case ConnectionChange():
-            return [_of_connection(change, kind, more) for kind, more in _told_of_connection(change)]
-        case HealthChange():
-            return [_of_integration(change, kind, more) for kind, more in _told_of_integration(change)]
+    if isinstance(change, ConnectionChange):
+        return [_of_connection(change, kind, more) for kind, more in _told_of_connection(change)]
+    return [_of_integration(change, kind, more) for kind, more in _told_of_integration(change)]
 
 
 def _told_of_connection(change: ConnectionChange) -> Iterator[Told]:
