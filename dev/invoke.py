@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Final
 
+from dev.bus import Bus
 from dev.runtime import Functions, FunctionSpec, Pool
 from dev.runtime_api import QuietHandler, QuietServer
 
+PUT_EVENTS: Final = "AWSEvents.PutEvents"
 INVOCATIONS: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CONFIGURATION: Final = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
 
@@ -26,6 +28,7 @@ class InvokeServer:
 
     def __init__(self) -> None:
         self.functions: Functions | None = None
+        self.bus: Bus | None = None
         self.control: Control = {}
         self._server = QuietServer(("127.0.0.1", 0), _handler(self))
         self.port = int(self._server.server_address[1])
@@ -48,13 +51,19 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:  # noqa: N802 - as do_GET
             payload = self.body() or b"{}"
-            called = INVOCATIONS.fullmatch(self.path)
-            if not called:
-                self._control()
+            if server.bus and self.headers.get("X-Amz-Target") == PUT_EVENTS:
+                self.answer(*server.bus.answer(payload))
                 return
-            pool = server.find(called[1])
+            called = INVOCATIONS.fullmatch(self.path)
+            if called:
+                self._invoke(called[1], payload)
+            else:
+                self._control()
+
+        def _invoke(self, name: str, payload: bytes) -> None:
+            pool = server.find(name)
             if pool is None:
-                self.answer(*_unknown(called[1]))
+                self.answer(*_unknown(name))
             elif self.headers.get("X-Amz-Invocation-Type") == "DryRun":
                 self.answer(204)
             elif self.headers.get("X-Amz-Invocation-Type") == "Event":
