@@ -56,22 +56,10 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
                 return
             called = INVOCATIONS.fullmatch(self.path)
             if called:
-                self._invoke(called[1], payload)
+                kind = self.headers.get("X-Amz-Invocation-Type")
+                self.answer(*_invoked(server.find(called[1]), called[1], kind, payload))
             else:
                 self._control()
-
-        def _invoke(self, name: str, payload: bytes) -> None:
-            pool = server.find(name)
-            if pool is None:
-                self.answer(*_unknown(name))
-            elif self.headers.get("X-Amz-Invocation-Type") == "DryRun":
-                self.answer(204)
-            elif self.headers.get("X-Amz-Invocation-Type") == "Event":
-                threading.Thread(target=pool.invoke, args=(payload,), daemon=True).start()
-                self.answer(202)
-            else:
-                answer = pool.invoke(payload)
-                self.answer(200, answer.payload, {"X-Amz-Function-Error": "Unhandled"} if answer.failed else {})
 
         def _control(self) -> None:
             ask = server.control.get(self.path.removeprefix("/_local/"))
@@ -81,6 +69,18 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, json.dumps(ask()).encode())
 
     return Handler
+
+
+def _invoked(pool: Pool | None, name: str, kind: str | None, payload: bytes) -> tuple[int, bytes, dict[str, str]]:
+    if pool is None:
+        return _unknown(name)
+    if kind == "DryRun":
+        return 204, b"", {}
+    if kind == "Event":
+        threading.Thread(target=pool.invoke, args=(payload,), daemon=True).start()
+        return 202, b"", {}
+    answer = pool.invoke(payload)
+    return 200, answer.payload, {"X-Amz-Function-Error": "Unhandled"} if answer.failed else {}
 
 
 def _unknown(name: str) -> tuple[int, bytes, dict[str, str]]:
