@@ -6,6 +6,7 @@ SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
+unexport PYTHONDONTWRITEBYTECODE # dozens of processes would compile the same modules again
 
 # Options of `make run`, given as `make run PORT=4000 TICK=5`.
 RUN_OPTIONS := PORT PROVIDERS INTEGRATIONS FUNCTIONS ACCESS_TTL TICK HTTPS ALLOW_LOOPBACK_PROVIDERS JSON BUILT ROTATION GRACE RETURN_URLS

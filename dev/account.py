@@ -3,6 +3,7 @@
 import re
 import secrets
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import boto3
@@ -39,13 +40,19 @@ class Account:
     secret_access_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
 
     def client(self, service: str) -> Client:
-        session: Any = boto3.session.Session(
-            aws_access_key_id=self.access_key_id,
-            aws_secret_access_key=self.secret_access_key,
-            region_name=self.region,
-        )
-        config = Config(max_pool_connections=32, proxies={})
-        return session.client(service, endpoint_url=self.endpoint, config=config)
+        """Return the one client of a service, which all threads share."""
+        return _client(self, service)
 
     def verifier(self) -> Verifier:
         return Verifier(access_key_id=self.access_key_id, secret_access_key=self.secret_access_key, region=self.region)
+
+
+@cache
+def _client(account: Account, service: str) -> Client:
+    session: Any = boto3.session.Session(
+        aws_access_key_id=account.access_key_id,
+        aws_secret_access_key=account.secret_access_key,
+        region_name=account.region,
+    )
+    config = Config(max_pool_connections=32, proxies={})
+    return session.client(service, endpoint_url=account.endpoint, config=config)

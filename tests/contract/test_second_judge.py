@@ -188,7 +188,7 @@ def comparable(judge: Judge, row: Denied) -> bool:
     service, operation = row.call.operation.split(":")
     if row.who.name not in PRINCIPALS or row.who.tags or service not in {"dynamodb", "sqs", "secretsmanager"}:
         return False
-    if operation.startswith("PartiQL"):  # a statement, which ministack reads otherwise
+    if operation.startswith("PartiQL") or "/stream/" in row.call.resource:  # a statement, another service's operation
         return False
     unseen = {"dynamodb:LeadingKeys"} | ({"dynamodb:Attributes"} if row.call.action in WRITES else set())
     return not any(

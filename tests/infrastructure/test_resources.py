@@ -11,6 +11,7 @@ from consentry.events.tell import LEAVING_SECONDS
 from consentry.pages.look import ACCENT
 from consentry.refresh.policy import FUNCTION
 from consentry.web import work
+from consentry_cli.doctor.running import EXAMPLES
 from dev.intrinsics import Resolver
 from tests.infrastructure.findings import (
     access_logs_that_tell,
@@ -45,7 +46,6 @@ ENGINE = {
 RETURN = {"CONSENTRY_RETURN_URLS"}
 COMPANY = {"CONSENTRY_COMPANY_NAME", "CONSENTRY_ACCENT_COLOR", "CONSENTRY_COMPANY_LOGO"}
 CONSUMER = {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION"}
-EXAMPLES = {"TicketsFunction", "SurveysFunction", "SalesFunction", "NotifyFunction"}
 ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | COMPANY | {"CONSENTRY_PUBLIC_BASE_URL"},
     "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY,

@@ -18,7 +18,7 @@ TICKETS = FunctionSpec(
     folder=Path(),
     environment=TOLD,
 )
-DEPLOYMENT = Deployment(functions=[TICKETS], routes=[], event_sources=[], schedules=[])
+DEPLOYMENT = Deployment(functions=[TICKETS], routes=[], event_sources=[], schedules=[], rules=[])
 
 
 def test_each_folder_with_an_app_is_a_function_that_is_told_what_consumers_are(tmp_path: Path) -> None:
