@@ -1,0 +1,55 @@
+"""The reader for Node on the published vectors, with AWS's Encryption SDK for JavaScript."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from consentry.record import READ_ATTRIBUTES
+from tests.support.node_packages import NodePackages, node
+from tests.support.own_environment import NotInstalled
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "examples" / "node-reader"
+FACTS = Path(__file__).with_name("tokens.test.mjs")
+VECTORS = ROOT / "tests" / "vectors"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example with its packages."""
+    place = tmp_path_factory.mktemp("node-reader")
+    try:
+        NodePackages("node-reader", SOURCE).beside(place, [FACTS])
+    except NotInstalled as reason:
+        pytest.skip(f"NOT TESTED: the reader for Node: {reason}")
+    return place
+
+
+def test_the_reader_for_node_reads_every_vector_as_it_says(place: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RECORDS": str(VECTORS / "records.json"),
+        "ENVELOPES": str(VECTORS / "envelope.json"),
+        "ATTRIBUTES": " ".join(READ_ATTRIBUTES),
+    }
+    told = subprocess.run(
+        [node() or "node", "--test", "--test-reporter=tap", FACTS.name],
+        cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout[-4000:] + told.stderr[-2000:]
+    counted = {kind: int(number) for kind, number in re.findall(r"^# (\w+) (\d+)$", told.stdout, re.MULTILINE)}
+    cases = len(json.loads((VECTORS / "records.json").read_text(encoding="utf-8"))["cases"])
+    assert counted["pass"] == counted["tests"] > cases + 25
+
+
+def test_its_packages_are_held_to_hashes_and_come_from_wherever_npm_is_told_to_fetch() -> None:
+    packages = json.loads((SOURCE / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    wanted = json.loads((SOURCE / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    installed = {name: each for name, each in packages.items() if name}
+    assert [name for name, each in installed.items() if not each["integrity"].startswith("sha512-")] == []
+    assert [name for name, each in installed.items() if "resolved" in each] == []
+    assert {name: installed[f"node_modules/{name}"]["version"] for name in wanted} == wanted
