@@ -24,7 +24,7 @@ def vectors() -> dict[str, Any]:
 
 def _told(case: Case) -> dict[str, Any]:
     values = asdict(case) | {"key": None, "tenant": case.key.tenant, "connection": case.key.sort_key}
-    if "access_token" not in (case.item or {}):
+    if "B" not in (case.item or {}).get("access_token", {}):
         values["message"] = None
     kept = {name: value for name, value in values.items() if value is not None or name == "item"}
     return {name: kept[name] for name in ("name", "tenant", "connection", *kept)}

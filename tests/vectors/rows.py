@@ -153,6 +153,7 @@ def _misshapen(writer: Writer) -> Iterator[Case]:
         yield refused(f"{name} generation", "unreadable_record", "gen", value)
     yield refused("no status", "unreadable_record", "status", None)
     yield refused("scopes that are no list", "unreadable_record", "scopes", {"S": "tickets"})
+    yield refused("a textual token", "unreadable_record", "access_token", {"S": "CNRY-access-in-clear"})
     yield refused("a textual end", "unreadable_record", "expires_at", {"S": str(NOW + 1200)})
 
 
