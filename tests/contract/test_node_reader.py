@@ -70,3 +70,15 @@ def test_its_packages_are_held_to_hashes_and_come_from_wherever_npm_is_told_to_f
     assert [name for name, each in installed.items() if not each["integrity"].startswith("sha512-")] == []
     assert [name for name, each in installed.items() if "resolved" in each] == []
     assert {name: installed[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+
+
+def test_packages_that_cannot_be_fetched_are_a_reason_to_skip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if node() is None:
+        pytest.skip("NOT TESTED: the reader for Node: there is no node")
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    with pytest.raises(NotInstalled, match="is the package registry reachable"):
+        NodePackages("node-reader", SOURCE, folder=tmp_path).beside(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotInstalled, match="no node"):
+        NodePackages("node-reader", SOURCE, folder=tmp_path).beside(tmp_path)

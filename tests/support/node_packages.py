@@ -18,7 +18,8 @@ from tests.support.own_environment import NotInstalled
 _ROOT: Final = Path(__file__).parents[2]
 _INSTALL_SECONDS: Final = 240.0
 _LISTS: Final = ("package.json", "package-lock.json")
-_COMMAND: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=15000")
+_PATIENCE: Final = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000")
+_COMMAND: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", *_PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class NodePackages:
 
     def beside(self, place: Path, programs: Sequence[Path] = ()) -> None:
         """Copy the source's programs, and more, to `place` with their packages. Raises `NotInstalled`."""
+        if node() is None:
+            raise NotInstalled("there is no node (apt-get install nodejs)")
         packages = self._installed()
         for each in (*self.source.glob("*.mjs"), *programs):
             shutil.copy(each, place)
@@ -53,8 +56,8 @@ class NodePackages:
 
     def _install(self, environment: Path) -> None:
         npm = shutil.which("npm")
-        if npm is None or node() is None:
-            raise NotInstalled("node and npm are not there (apt-get install nodejs npm)")
+        if npm is None:
+            raise NotInstalled("npm is not there (it comes with Node.js)")
         for each in _LISTS:
             shutil.copy(self.source / each, environment)
         command, limit = [npm, *_COMMAND], _INSTALL_SECONDS
