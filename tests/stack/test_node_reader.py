@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,23 @@ import pytest
 
 from consentry.bearer import Token
 from consentry.errors import UnreadableRecord
+from dev.running import started
 from tests.support.node_packages import NodePackages, node
 from tests.support.own_environment import NotInstalled
-from tests.support.person import Company
+from tests.support.person import RETURN_URL, Company
 
 pytestmark = pytest.mark.stack
 TICKETING = "hubspot-ticketing"
 SOURCE = Path(__file__).parents[2] / "examples" / "node-reader"
 PROGRAM = Path(__file__).with_name("read.mjs")
+
+
+@pytest.fixture(scope="module")
+def company(place: Path) -> Iterator[Company]:
+    """A stack whose scheduler sleeps and whose tokens outlast the tests; none is started where Node is missing."""
+    options = {"HTTPS": "1", "TICK": "3600", "ACCESS_TTL": "600", "ROTATION": "rotates", "GRACE": "0"}
+    with started({**options, "RETURN_URLS": RETURN_URL}) as ready:
+        yield Company(ready, ready.authorization_server_url or "")
 
 
 @pytest.fixture(scope="module")
@@ -58,27 +68,21 @@ def digest_of(token: Token) -> str:
     return hashlib.sha256(token.authorization.encode()).hexdigest()
 
 
-def vault_of(company: Company) -> Token:
-    with company.vault() as vault:
-        return vault.token("node", TICKETING)
-
-
 def test_node_reads_the_token_that_python_wrote_and_the_provider_takes_it(company: Company, place: Path) -> None:
     company.connect("node", TICKETING)
-    before = vault_of(company)
+    with company.vault() as vault:
+        token = vault.token("node", TICKETING)
     told = read(company, place, "node")
-    known = {each.generation: digest_of(each) for each in (before, vault_of(company))}
     assert len(told["answer"]["tickets"]) == 10, told
-    assert known[told["generation"]] == told["digest"]
+    assert (told["generation"], told["digest"]) == (token.generation, digest_of(token))
 
 
 def test_a_record_moved_to_another_tenant_s_row_opens_in_neither_language(company: Company, place: Path) -> None:
     company.connect("node-victim", TICKETING)
     taken = company.record("node-victim", TICKETING)
     assert taken is not None
-    moved = {name: value for name, value in taken.items() if name not in {"due_shard", "due_at", "expires_at"}}
     table = company.ready.tables["connections"]
-    company.client("dynamodb").put_item(TableName=table, Item=moved | {"tenant": {"S": "node-thief"}})
+    company.client("dynamodb").put_item(TableName=table, Item=taken | {"tenant": {"S": "node-thief"}})
     assert read(company, place, "node-thief")["answer"]["error"] == "unreadable_record"
     with company.vault() as vault, pytest.raises(UnreadableRecord):
         vault.token("node-thief", TICKETING)
