@@ -34,13 +34,10 @@ class Installation:
     provider_folders: tuple[Path, ...] = ()
     provider_origins: frozenset[str] = field(default=frozenset())
 
-    def output(self, name: str) -> str:
+    def output(self, name: str, remedy: str = "is it Consentry, and of this version? Deploy it again.") -> str:
         if name in self.outputs:
             return self.outputs[name]
-        sentence = (
-            f"The stack {self.stack} has no output {name}: is it Consentry, and of this version? Deploy it again."
-        )
-        raise Failure(sentence, Exit.NOT_FOUND, "output_missing")
+        raise Failure(f"The stack {self.stack} has no output {name}: {remedy}", Exit.NOT_FOUND, "output_missing")
 
     def secret_name(self, integration: str) -> str:
         return f"consentry/{self.stack}/integrations/{integration}"

@@ -23,6 +23,7 @@ from consentry_cli.output import Value, console, plain, show, table
 from consentry_cli.settings import Settings, common, needs
 
 _ROUNDS: Final = 3
+_ON_REQUEST: Final = "export and import are deployed on request, with DeployTransfer=true (docs/export.md)."
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 type Json = dict[str, Any]
@@ -138,7 +139,7 @@ def _fate(entry: Entry, told: Mapping[str, str]) -> Json:
 
 
 def _invoke(installation: Installation, event: Mapping[str, object]) -> Json:
-    name = installation.output("TransferFunctionName")
+    name = installation.output("TransferFunctionName", _ON_REQUEST)
     answer = installation.aws.call("lambda", "invoke", FunctionName=name, Payload=json.dumps(event).encode())
     told: Json = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:

@@ -44,6 +44,7 @@ class Addresses:
             "ReturnUrls": ",".join([f"{self.acme}/return", *own]),
             "InsecureProviderOrigins": self.insecure_provider_origins,
             "DeployExamples": "true",
+            "DeployTransfer": "true",
             "HubSpotApiBase": f"{self.authorization_server}/api.hubapi.com",
             "HotjarApiBase": f"{self.authorization_server}/api.hotjar.io",
             "HotmartApiBase": f"{self.authorization_server}/developers.hotmart.com",

@@ -1,4 +1,4 @@
-"""The AWS endpoint of the local stack: moto's server, plus Lambda Invoke handed to the local functions.
+"""The AWS endpoint of the local stack: moto's server, plus Lambda Invoke and PutEvents handed to the runner.
 
 `python -m dev.backend --port N --functions PORT`: PORT is where the runner takes invocations.
 """
@@ -13,14 +13,16 @@ from typing import Any, Final
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from dev.forgetting import forgetful_streams, untracked_models
+from dev.forgetting import forgetful_iterators, forgetful_streams, untracked_models
+from dev.invoke import PUT_EVENTS
 from dev.outages import Outages
 from dev.recording import Recording
+from dev.streams import whole_inserts
 
 INVOKE: Final = "/2015-03-31/functions/"
 RUNNERS: Final = ("/invocations", "/configuration")
 LOCAL: Final = "/_local/"
-PASSED_ON: Final = ("X-Amz-Invocation-Type", "Content-Type")
+PASSED_ON: Final = ("X-Amz-Invocation-Type", "X-Amz-Target", "Content-Type")
 PASSED_BACK: Final = ("content-type", "x-amz-function-error", "x-amzn-errortype", "x-amzn-requestid")
 
 type Environ = dict[str, Any]
@@ -42,11 +44,12 @@ def serialised(application: Application) -> Application:
 
 
 def with_functions(application: Application, port: int) -> Application:
-    """What Lambda is asked, and the runner's own `/_local/` paths, go to the runner on loopback `port`."""
+    """Lambda's Invoke, EventBridge's PutEvents and the runner's own `/_local/` paths go to the runner on `port`."""
 
     def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ["PATH_INFO"])
-        if path.startswith(LOCAL) or (path.startswith(INVOKE) and path.endswith(RUNNERS)):
+        told = environ.get("HTTP_X_AMZ_TARGET") == PUT_EVENTS
+        if told or path.startswith(LOCAL) or (path.startswith(INVOKE) and path.endswith(RUNNERS)):
             return _pass_on(environ, start_response, port)
         return application(environ, start_response)
 
@@ -82,7 +85,9 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     forgetful_streams()
+    forgetful_iterators()
     untracked_models()
+    whole_inserts()
     moto: Application = DomainDispatcherApplication(create_backend_app)
     application = Outages(Recording(with_functions(serialised(moto), arguments.functions)))
     make_server("127.0.0.1", arguments.port, application, threaded=True, request_handler=_Handler).serve_forever()

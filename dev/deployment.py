@@ -1,4 +1,4 @@
-"""What a template deploys, resolved: functions, routes, queues and streams that feed functions, schedules."""
+"""What a template deploys, resolved: functions, routes, queues and streams that feed functions, schedules, rules."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from dev.bus import Rule
 from dev.mistakes import Mistake
 from dev.provision import Provisioner
 from dev.routes import Route
@@ -20,13 +21,20 @@ API_WORKERS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSource:
-    """A queue or stream whose records go to a function in batches."""
+    """A queue or stream whose records go to a function in batches.
+
+    Of streams alone: how often a failed batch is tried again (None: until it succeeds), whether it is cut in two when
+    the function failed, and where is told what was given up.
+    """
 
     source_arn: str
     function_arn: str
     batch_size: int
     partial_failures: bool
     concurrency: int
+    retries: int | None = None
+    bisects: bool = False
+    dead_letters_arn: str = ""
 
     @property
     def service(self) -> str:
@@ -52,6 +60,7 @@ class Deployment:
     routes: list[Route]
     event_sources: list[EventSource]
     schedules: list[Schedule]
+    rules: list[Rule]
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -68,6 +77,7 @@ def read_deployment(template: Template, provisioner: Provisioner, root: Path) ->
         routes=list(reader.routes()),
         event_sources=sources,
         schedules=list(reader.schedules()),
+        rules=list(reader.rules()),
     )
 
 
@@ -138,6 +148,11 @@ class _Reader:
             batch_size=int(properties.get("BatchSize", 10)),
             partial_failures="ReportBatchItemFailures" in (properties.get("FunctionResponseTypes") or []),
             concurrency=min(int(scaling.get("MaximumConcurrency", QUEUE_WORKERS)), QUEUE_WORKERS),
+            retries=_retries(properties),
+            bisects=_text(properties.get("BisectBatchOnFunctionError", False)) == "true",
+            dead_letters_arn=str(
+                (properties.get("DestinationConfig") or {}).get("OnFailure", {}).get("Destination", "")
+            ),
         )
         if source.service not in {"sqs", "dynamodb"}:
             raise Mistake(
@@ -162,6 +177,19 @@ class _Reader:
                 recorded = resource.type == "AWS::Scheduler::Schedule"
                 recorded_as = self._provisioner.reference(resource.logical_id) if recorded else ""
                 yield Schedule(name=resource.logical_id, function_arn=arn, payload=payload, recorded_as=recorded_as)
+
+    def rules(self) -> Iterator[Rule]:
+        for resource in self._template.of_type("AWS::Events::Rule"):
+            properties = self._properties(resource)
+            if "EventPattern" in properties and properties.get("State", "ENABLED") == "ENABLED":
+                functions = [_function_arn(target["Arn"], resource) for target in properties.get("Targets", [])]
+                bus = str(properties.get("EventBusName", "default")).rpartition("/")[2]
+                yield Rule(resource.logical_id, bus, properties["EventPattern"], functions)
+
+
+def _retries(properties: Mapping[str, Any]) -> int | None:
+    wanted = int(properties.get("MaximumRetryAttempts", -1))
+    return wanted if wanted >= 0 else None
 
 
 def _signed(properties: Mapping[str, Any], resource: Resource) -> bool:

@@ -1,6 +1,7 @@
 """An emulator that forgets, so that a stack that runs for hours does not grow without end.
 
-moto keeps every record of a table's stream, and every object that any of its models ever made.
+moto keeps every record of a table's stream, every position that it was read from, and every object that any of its
+models ever made.
 """
 
 from collections import deque
@@ -10,8 +11,10 @@ from typing import Any, Final, overload
 
 from moto.core.common_models import BaseModel
 from moto.dynamodb.models.table import StreamShard
+from moto.dynamodbstreams.models import DynamoDBStreamsBackend
 
 KEPT: Final = 2_000  # records; DynamoDB keeps them for a day
+ITERATORS: Final = 200  # each is used for the next read; DynamoDB keeps one for a quarter of an hour
 
 
 class Newest[T]:
@@ -24,6 +27,10 @@ class Newest[T]:
     def append(self, item: T) -> None:
         self._items.append(item)
         self._count += 1
+
+    def pop(self) -> T:
+        self._count -= 1
+        return self._items.pop()
 
     def __len__(self) -> int:
         return self._count
@@ -50,6 +57,31 @@ def forgetful_streams(kept: int = KEPT) -> None:
         shard.items = Newest(kept)
 
     shards.__init__ = init
+
+
+class Latest[Key, T](dict[Key, T]):
+    """A dictionary of what was put in last."""
+
+    def __init__(self, kept: int) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def __setitem__(self, key: Key, item: T) -> None:
+        super().__setitem__(key, item)
+        while len(self) > self._kept:
+            del self[next(iter(self))]
+
+
+def forgetful_iterators(kept: int = ITERATORS) -> None:
+    """Make streams that are read from now on remember no more than `kept` places to go on from."""
+    streams: Any = DynamoDBStreamsBackend
+    original = streams.__init__
+
+    def init(backend: Any, *given: Any, **named: Any) -> None:  # noqa: ANN401 - moto's own arguments
+        original(backend, *given, **named)
+        backend.shard_iterators = Latest(kept)
+
+    streams.__init__ = init
 
 
 def untracked_models() -> None:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Final
 
+from dev.bus import Bus
 from dev.runtime import Functions, FunctionSpec, Pool
 from dev.runtime_api import QuietHandler, QuietServer
 
+PUT_EVENTS: Final = "AWSEvents.PutEvents"
 INVOCATIONS: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CONFIGURATION: Final = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
 
@@ -26,6 +28,7 @@ class InvokeServer:
 
     def __init__(self) -> None:
         self.functions: Functions | None = None
+        self.bus: Bus | None = None
         self.control: Control = {}
         self._server = QuietServer(("127.0.0.1", 0), _handler(self))
         self.port = int(self._server.server_address[1])
@@ -48,21 +51,15 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:  # noqa: N802 - as do_GET
             payload = self.body() or b"{}"
-            called = INVOCATIONS.fullmatch(self.path)
-            if not called:
-                self._control()
+            if server.bus and self.headers.get("X-Amz-Target") == PUT_EVENTS:
+                self.answer(*server.bus.answer(payload))
                 return
-            pool = server.find(called[1])
-            if pool is None:
-                self.answer(*_unknown(called[1]))
-            elif self.headers.get("X-Amz-Invocation-Type") == "DryRun":
-                self.answer(204)
-            elif self.headers.get("X-Amz-Invocation-Type") == "Event":
-                threading.Thread(target=pool.invoke, args=(payload,), daemon=True).start()
-                self.answer(202)
+            called = INVOCATIONS.fullmatch(self.path)
+            if called:
+                kind = self.headers.get("X-Amz-Invocation-Type")
+                self.answer(*_invoked(server.find(called[1]), called[1], kind, payload))
             else:
-                answer = pool.invoke(payload)
-                self.answer(200, answer.payload, {"X-Amz-Function-Error": "Unhandled"} if answer.failed else {})
+                self._control()
 
         def _control(self) -> None:
             ask = server.control.get(self.path.removeprefix("/_local/"))
@@ -72,6 +69,18 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, json.dumps(ask()).encode())
 
     return Handler
+
+
+def _invoked(pool: Pool | None, name: str, kind: str | None, payload: bytes) -> tuple[int, bytes, dict[str, str]]:
+    if pool is None:
+        return _unknown(name)
+    if kind == "DryRun":
+        return 204, b"", {}
+    if kind == "Event":
+        threading.Thread(target=pool.invoke, args=(payload,), daemon=True).start()
+        return 202, b"", {}
+    answer = pool.invoke(payload)
+    return 200, answer.payload, {"X-Amz-Function-Error": "Unhandled"} if answer.failed else {}
 
 
 def _unknown(name: str) -> tuple[int, bytes, dict[str, str]]:

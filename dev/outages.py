@@ -14,13 +14,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 PATH: Final = "/_local/outages"
-SERVICES: Final = ("dynamodb", "kms", "secretsmanager", "sqs")
+SERVICES: Final = ("dynamodb", "events", "kms", "secretsmanager", "sqs")
 MODES: Final = ("error", "drop", "hang", "unanswered")
 OBSERVER: Final = "local-observer"  # who says so in the user agent sees through every outage
 LONGEST_SECONDS: Final = 60.0
 _SCOPE: Final = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
-# The runner itself deletes what is past its time to live with these; AWS would go on doing so.
-_RUNNERS_OWN: Final = ("DynamoDB_20120810.Scan", "DynamoDB_20120810.DescribeTable")
+# The runner itself deletes what is past its time to live with these, and reads streams; AWS would go on doing so.
+_RUNNERS_OWN: Final = (
+    "DynamoDB_20120810.Scan",
+    "DynamoDB_20120810.DescribeTable",
+    "DynamoDBStreams_20120810.GetRecords",
+)
 
 type Environ = dict[str, Any]
 type StartResponse = Callable[[str, list[tuple[str, str]]], object]

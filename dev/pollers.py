@@ -18,7 +18,8 @@ from dev.deployment import EventSource
 from dev.runtime import Answer, Functions
 
 PAUSE_SECONDS: Final = 0.2
-STREAM_ATTEMPTS: Final = 3  # AWS repeats until the record expires, unless told otherwise
+STREAM_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 5.0
 
 type Client = Any  # boto3 makes its clients at run time
 type Report = Callable[[str], None]
@@ -113,10 +114,11 @@ class QueuePoller:
 
 @dataclass(slots=True)
 class StreamPoller:
-    """Hands one table's changes to a function, in order; a batch that keeps failing is reported and passed over."""
+    """Hands one table's changes to a function, in order; what keeps failing goes to the dead letters, by its place."""
 
     source: EventSource
     streams: Client
+    sqs: Client
     functions: Functions
     report: Report
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -127,10 +129,10 @@ class StreamPoller:
             iterator = self.streams.get_shard_iterator(
                 StreamArn=self.source.source_arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
             )["ShardIterator"]
-            threading.Thread(target=self._poll, args=(iterator,), name=shard["ShardId"], daemon=True).start()
+            threading.Thread(target=self._poll, args=(iterator, shard["ShardId"]), name="stream", daemon=True).start()
 
-    def _poll(self, iterator: str) -> None:
-        while iterator and not self.stopping.wait(PAUSE_SECONDS):
+    def _poll(self, iterator: str, shard: str) -> None:
+        while iterator and not self.stopping.wait(STREAM_PAUSE_SECONDS):
             try:
                 answer = self.streams.get_records(ShardIterator=iterator, Limit=self.source.batch_size)
             except (BotoCoreError, ClientError) as failure:
@@ -139,20 +141,64 @@ class StreamPoller:
                 continue
             iterator = answer.get("NextShardIterator", "")
             if answer["Records"]:
-                self.deliver([{**record, "eventSourceARN": self.source.source_arn} for record in answer["Records"]])
+                records = [{**record, "eventSourceARN": self.source.source_arn} for record in answer["Records"]]
+                self.deliver(records, shard)
 
-    def deliver(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Try a batch a few times, each time from its first record that failed."""
-        left = list(records)
-        for _ in range(STREAM_ATTEMPTS):
-            payload = json.dumps({"Records": left}, default=_in_json).encode()
-            answer = self.functions.invoke(self.source.function_arn, payload)
-            numbers = [record["dynamodb"]["SequenceNumber"] for record in left]
-            failed = failed_items(answer, numbers, partial=self.source.partial_failures)
-            left = left[min((numbers.index(number) for number in failed), default=len(left)) :]
+    def deliver(self, records: Sequence[Mapping[str, Any]], shard: str = "") -> None:
+        """Try a batch until it is done or given up, each time from its first record that failed.
+
+        A batch with which the function itself failed is cut in two where the mapping says so, which is no attempt.
+        """
+        batches, attempts = [list(records)], 0
+        while batches and not self.stopping.is_set():
+            batch = batches.pop(0)
+            left, crashed = self._attempt(batch)
+            if len(left) < len(batch):
+                attempts = 0
             if not left:
-                return
-        self.report(f"stream {self.source.source_arn}: gave up on {len(left)} records")
+                continue
+            if crashed and self.source.bisects and len(left) > 1:
+                middle = len(left) // 2
+                batches[:0] = [left[:middle], left[middle:]]
+            elif self.source.retries is not None and attempts >= self.source.retries:
+                self._give_up(left, shard, attempts + 1)
+                attempts = 0
+            else:
+                self.stopping.wait(min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** min(attempts, 8)))
+                attempts += 1
+                batches.insert(0, left)
+
+    def _attempt(self, batch: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], bool]:
+        """Return what is left of a batch, and whether the function itself failed."""
+        payload = json.dumps({"Records": batch}, default=_in_json).encode()
+        answer = self.functions.invoke(self.source.function_arn, payload)
+        numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
+        failed = failed_items(answer, numbers, partial=self.source.partial_failures)
+        return list(batch[min((numbers.index(number) for number in failed), default=len(batch)) :]), answer.failed
+
+    def _give_up(self, batch: Sequence[Mapping[str, Any]], shard: str, attempts: int) -> None:
+        """https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html: where it is, and no record."""
+        self.report(f"stream {self.source.source_arn}: gave up on {len(batch)} records")
+        if not self.source.dead_letters_arn:
+            return
+        first, last = (batch[place]["dynamodb"]["SequenceNumber"] for place in (0, -1))
+        told = {
+            "requestContext": {
+                "functionArn": self.source.function_arn,
+                "condition": "RetryAttemptsExhausted",
+                "approximateInvokeCount": attempts,
+            },
+            "version": "1.0",
+            "DDBStreamBatchInfo": {
+                "shardId": shard,
+                "startSequenceNumber": first,
+                "endSequenceNumber": last,
+                "batchSize": len(batch),
+                "streamArn": self.source.source_arn,
+            },
+        }
+        url = self.sqs.get_queue_url(QueueName=self.source.dead_letters_arn.rpartition(":")[2])["QueueUrl"]
+        self.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(told))
 
 
 def _in_json(value: object) -> object:

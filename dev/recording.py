@@ -9,7 +9,7 @@ import re
 import threading
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from typing import Any, Final
@@ -29,6 +29,8 @@ ACTIONS: Final = {
 }
 SERVICES: Final = {
     "DynamoDB_20120810": "dynamodb",
+    "DynamoDBStreams_20120810": "dynamodb",
+    "AWSEvents": "events",
     "TrentService": "kms",
     "AmazonSQS": "sqs",
     "secretsmanager": "secretsmanager",
@@ -158,15 +160,20 @@ def _resource(operation: str, path: str, body: Body) -> str:
         case "lambda":
             name = urllib.parse.unquote(path.removeprefix(INVOKE).removesuffix("/invocations"))
             return name if name.startswith("arn:") else _arn("lambda", f"function:{name}")
-        case _:
-            return "*"
+    return _arn("events", f"event-bus/{_bus(body)}") if operation.startswith("events:") else "*"
 
 
 def _arn(service: str, rest: str) -> str:
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
 
 
+def _bus(body: Body) -> str:
+    return str(_entries(body)[0].get("EventBusName", "default"))
+
+
 def _place(body: Body) -> str:
+    if stream := body.get("StreamArn") or body.get("ShardIterator"):
+        return str(stream).partition("|")[0].partition(":table/")[2]  # the emulator's iterators begin with their stream
     table = str(body.get("TableName", "*"))
     return f"{table}/index/{body['IndexName']}" if "IndexName" in body else table
 
@@ -176,7 +183,10 @@ def _context(operation: str, body: Body, keys: Mapping[str, str]) -> Context:
         context = dict(body.get("EncryptionContext") or {})
         named = {f"kms:EncryptionContext:{name}": [str(value)] for name, value in context.items()}
         return {**named, "kms:EncryptionContextKeys": sorted(context)} if context else {}
-    if not operation.startswith("dynamodb:"):
+    if operation == "events:PutEvents":
+        members = {"events:source": "Source", "events:detail-type": "DetailType"}
+        return {key: sorted({str(each.get(name)) for each in _entries(body)}) for key, name in members.items()}
+    if not operation.startswith("dynamodb:") or "TableName" not in body:
         return {}
     told = {
         "dynamodb:LeadingKeys": _leading_keys(body, keys.get(_place(body), "")),
@@ -185,6 +195,10 @@ def _context(operation: str, body: Body, keys: Mapping[str, str]) -> Context:
         "dynamodb:ReturnValues": [body["ReturnValues"]] if "ReturnValues" in body else [],
     }
     return {name: values for name, values in told.items() if values}
+
+
+def _entries(body: Body) -> Sequence[Mapping[str, Any]]:
+    return body.get("Entries") or [{}]
 
 
 def _attributes(body: Body) -> set[str]:

@@ -64,6 +64,12 @@ def tick(ready: Ready) -> None:
     _ask(ready, "POST", "tick")
 
 
+def events(ready: Ready) -> list[dict[str, Any]]:
+    """Return the latest events that the bus took, oldest first, as a rule's target sees them."""
+    found: list[dict[str, Any]] = _ask(ready, "GET", "events")
+    return found
+
+
 @contextmanager
 def taken_away(ready: Ready, service: str, mode: str) -> Iterator[None]:
     """Take an AWS service away from everything that runs, for the length of a `with` block.

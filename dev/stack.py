@@ -15,6 +15,7 @@ from dev import tls
 from dev.account import Account
 from dev.addresses import Addresses
 from dev.build import ImportPath, build, take_built
+from dev.bus import Bus
 from dev.deployment import Deployment, read_deployment
 from dev.enrolment import Enrolment, prepare
 from dev.gateway import Api, Gateway
@@ -127,12 +128,13 @@ class LocalStack:
 
     def _start_events(self, deployment: Deployment, provisioner: Provisioner) -> None:
         functions = self._invoke.functions or Functions([])
+        self._invoke.bus = bus = Bus(deployment.rules, functions)
         client, say, stopping = self._account.client, self._say, self._stopping
         for source in deployment.event_sources:
             if source.service == "sqs":
                 QueuePoller(source, client("sqs"), functions, say, self._account.region, stopping).start()
             else:
-                StreamPoller(source, client("dynamodbstreams"), functions, say, stopping).start()
+                StreamPoller(source, client("dynamodbstreams"), client("sqs"), functions, say, stopping).start()
         scheduler = Scheduler(
             deployment.schedules,
             provisioner.tables_with_ttl,
@@ -143,7 +145,7 @@ class LocalStack:
             stopping,
             is_on=partial(is_on, client("scheduler")),
         )
-        self._invoke.control = {"workers": functions.pids, "tick": scheduler.tick}
+        self._invoke.control = {"workers": functions.pids, "tick": scheduler.tick, "events": bus.recent}
         scheduler.start()
 
     def _introduce(self, enrolment: Enrolment, deployment: Deployment, ready: Ready) -> Ready:

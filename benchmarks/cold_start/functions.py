@@ -39,6 +39,7 @@ def provision(account: Account, stage: Stage, url: str, return_url: str) -> Mapp
         "ReturnUrls": return_url,
         "ProviderFiles": str(stage.providers),
         "DeployExamples": "true",
+        "DeployTransfer": "true",
         "HubSpotApiBase": url,
         "MinRefreshSeconds": "0",
     }

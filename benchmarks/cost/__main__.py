@@ -72,7 +72,7 @@ def tables(prices: Prices) -> Iterator[str]:
     yield from _parts(prices.idle(has, told["dispatch_idle"], _INTEGRATIONS), "dollars a month")
     minutes = prices.assumed["refresh_minutes"]
     yield f"\nA month on top of that, each connection refreshed every {minutes:.0f} minutes:\n\n"
-    months = ((size, prices.connections(size, told["refresh"])) for size in _SIZES)
+    months = ((size, prices.connections(size, told["refresh"], told["change"])) for size in _SIZES)
     each = ((f"{size:,}", _sum(month), f"{sum(month.values()) / size:.3f}") for size, month in months)
     yield from table(("connections", "dollars a month", "for each"), each)
 
@@ -91,7 +91,7 @@ def summary(prices: Prices) -> Iterator[str]:
         (f"a deployment that nobody uses, with {_INTEGRATIONS} integrations, for a month", _sum(idle)),
         (
             f"a thousand connections, refreshed every {minutes:.0f} minutes (HubSpot), for a month",
-            _sum(prices.connections(1_000, told["refresh"])),
+            _sum(prices.connections(1_000, told["refresh"], told["change"])),
         ),
         ("a million consents, from the session to the stored grant", _sum(_consent(prices, told))),
         ("a million reads of a token that the process does not have in its cache", _sum(prices.of(told["read_miss"]))),

@@ -43,7 +43,7 @@ class Prices:
 
     def of(self, operation: Operation) -> Dollars:
         """Return what a million of an operation cost, by what is billed."""
-        counts = operation.get("counts") or Counter(operation["calls"])
+        counts = operation["counts"] if "counts" in operation else Counter(operation["calls"])
         spent: Dollars = {}
         for call, times in counts.items():
             unit, amount = self.billed(call)
@@ -62,6 +62,8 @@ class Prices:
                 return "secret read", 1
             case "sqs":
                 return "sqs request", 1
+            case "events":
+                return "event", 1
             case "dynamodb" if action in {"GetItem", "Query", "Scan"}:
                 return "dynamodb read unit", ceil(kb / 4)
             case "dynamodb":
@@ -97,13 +99,19 @@ class Prices:
             "a sweep a minute": sweeps * (sum(self.of(sweep).values()) + self.million["schedule"]),
         }
 
-    def connections(self, count: int, refresh: Operation) -> Dollars:
-        """Return the dollars of a month in which `count` connections are kept fresh."""
+    def connections(self, count: int, refresh: Operation, change: Operation) -> Dollars:
+        """Return the dollars of a month in which `count` connections are kept fresh.
+
+        A refresh is a `change` of the record when it is marked, and as often as it writes.
+        """
         refreshes = count * MINUTES / self.assumed["refresh_minutes"] / 1_000_000
         gigabytes = count * self.assumed["record_kb"] / 1_000_000
         marking, units = self.billed("dynamodb:UpdateItem ConnectionsTable")
+        changes = 1 + refresh["calls"].count("dynamodb:UpdateItem ConnectionsTable")
+        watching = changes / self.assumed["changes_together"] * sum(self.of(change).values())
         return {
             **{unit: refreshes * dollars for unit, dollars in self.of(refresh).items()},
             "finding what is due": refreshes * (units * self.million[marking] + self.hint()),
+            "watching for events": refreshes * watching,
             "storage and backups": gigabytes * (self.month["table GB"] + self.month["backup GB"]),
         }

@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from tests.support import ministack as second
+from tests.support.dynamo import MemoryDynamo
 from tests.support.own_environment import NotInstalled
 from tests.support.tables import AWS_ENVIRONMENT, REGION
 
@@ -66,7 +67,16 @@ def endpoint(request: pytest.FixtureRequest) -> Endpoint:
 
 
 @pytest.fixture(scope="module")
-def dynamodb(endpoint: Endpoint) -> "DynamoDBClient":
+def emulated(endpoint: Endpoint) -> "DynamoDBClient":
+    return boto3.client("dynamodb", region_name=REGION, endpoint_url=endpoint)
+
+
+@pytest.fixture(scope="module", params=["memory", "moto", "ministack"])
+def dynamodb(request: pytest.FixtureRequest) -> "DynamoDBClient":
+    """Each DynamoDB that a suite runs on: what is true of the emulators is true of the one in memory."""
+    if request.param == "memory":
+        return MemoryDynamo().as_client
+    endpoint: Endpoint = request.getfixturevalue(request.param)
     return boto3.client("dynamodb", region_name=REGION, endpoint_url=endpoint)
 
 

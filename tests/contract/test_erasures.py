@@ -241,7 +241,7 @@ def test_whoever_lost_its_claim_puts_nothing_off_and_keeps_nothing(store: Store)
     before = store.item()
     store.erasures.delay(claimed, "eraser", error="x", due_at=NOW + 30)
     assert not store.erasures.keep(claimed, "eraser", grant=b"newer", commit_id="k")
-    assert not store.erasures.erase(claimed, "eraser")
+    assert not store.erasures.erase(claimed, "eraser", revoked=True)
     assert store.item() == before
 
 
@@ -250,8 +250,8 @@ def test_a_successor_is_kept_under_a_commit_id_of_its_own(store: Store) -> None:
     claimed = store.claimed()
     assert store.erasures.keep(claimed, "eraser", grant=b"newer", commit_id="k")
     assert (store.record.grant, store.record.commit_id) == (b"newer", "k")
-    assert not store.erasures.erase(claimed, "eraser")
-    assert store.erasures.erase(replace(claimed, commit_id="k"), "eraser")
+    assert not store.erasures.erase(claimed, "eraser", revoked=True)
+    assert store.erasures.erase(replace(claimed, commit_id="k"), "eraser", revoked=True)
 
 
 # Erasing
@@ -260,11 +260,11 @@ def test_a_successor_is_kept_under_a_commit_id_of_its_own(store: Store) -> None:
 def test_what_is_erased_is_gone_from_the_table_and_from_every_index(store: Store) -> None:
     store.mark()
     claimed = store.claimed()
-    assert store.erasures.erase(claimed, "eraser")
+    assert store.erasures.erase(claimed, "eraser", revoked=True)
     assert store.item() == {}
     assert list(store.connections.due(shard_of(KEY), now=NOW + 9999)) == []
     assert list(store.erasures.of_account("host|client|4711")) == []
-    assert store.erasures.erase(claimed, "eraser")  # as after an answer that was lost
+    assert store.erasures.erase(claimed, "eraser", revoked=True)  # as after an answer that was lost
 
 
 @pytest.mark.parametrize("moved", [{"gen": 2}, {"status": "active"}, {"commit_id": "c2"}], ids=str)
@@ -272,7 +272,7 @@ def test_nothing_is_erased_that_moved_on(store: Store, moved: dict[str, Any]) ->
     store.mark()
     claimed = store.claimed()
     store.put(**moved)
-    assert not store.erasures.erase(claimed, "eraser")
+    assert not store.erasures.erase(claimed, "eraser", revoked=True)
     assert store.item() != {}
 
 
@@ -317,7 +317,7 @@ def test_a_consents_grant_takes_nobodys_place(store: Store) -> None:
 
 def test_tokens_for_what_is_gone_say_so(store: Store) -> None:
     store.mark()
-    store.erasures.erase(store.claimed(), "eraser")
+    store.erasures.erase(store.claimed(), "eraser", revoked=True)
     assert store.connections.commit(NEXT) is CommitOutcome.GONE
     assert store.item() == {}
 

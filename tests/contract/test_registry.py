@@ -78,13 +78,13 @@ def test_an_integration_comes_back_with_what_its_row_says(dynamodb: "DynamoDBCli
     assert integrations.integration("bare") == Integration(id="bare", provider="hotjar")
 
 
-def test_all_integrations_are_listed_over_as_many_pages_as_there_are(dynamodb: "DynamoDBClient") -> None:
-    table = create_tables(dynamodb, "many")["IntegrationsTable"]
+def test_all_integrations_are_listed_over_as_many_pages_as_there_are(emulated: "DynamoDBClient") -> None:
+    table = create_tables(emulated, "many")["IntegrationsTable"]
     for n in range(30):
         row = {"integration": f"i{n}", "provider": "crm", "display_name": "x" * 50_000}
-        dynamodb.put_item(TableName=table, Item=to_item(row))
-    assert "LastEvaluatedKey" in dynamodb.scan(TableName=table)
-    found = DynamoIntegrations(dynamodb, table).integrations()
+        emulated.put_item(TableName=table, Item=to_item(row))
+    assert "LastEvaluatedKey" in emulated.scan(TableName=table)
+    found = DynamoIntegrations(emulated, table).integrations()
     assert {each.id for each in found} == {f"i{n}" for n in range(30)}
 
 

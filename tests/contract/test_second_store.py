@@ -144,16 +144,16 @@ CASES: Final = [case(emulator, mistake) for emulator in ("moto", "ministack") fo
 
 
 @pytest.fixture(scope="module")
-def table(dynamodb: "DynamoDBClient") -> str:
-    name = create_tables(dynamodb, f"second{next(_stacks)}")["ConnectionsTable"]
-    dynamodb.put_item(TableName=name, Item=to_item(ROW))
+def table(emulated: "DynamoDBClient") -> str:
+    name = create_tables(emulated, f"second{next(_stacks)}")["ConnectionsTable"]
+    emulated.put_item(TableName=name, Item=to_item(ROW))
     return name
 
 
 @pytest.mark.parametrize(("endpoint", "mistake"), CASES, indirect=["endpoint"])
 def test_a_request_that_dynamodb_would_refuse_is_refused(
-    dynamodb: "DynamoDBClient", table: str, mistake: Request
+    emulated: "DynamoDBClient", table: str, mistake: Request
 ) -> None:
     with pytest.raises(ClientError) as raised:
-        mistake(dynamodb, table)
+        mistake(emulated, table)
     assert raised.value.response["Error"]["Code"] == "ValidationException"

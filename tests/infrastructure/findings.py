@@ -103,10 +103,22 @@ def open_to_others(template: Template) -> list[str]:
         if not allowed[where]:
             found.append(f"{name} lets in {json.dumps(principal)}")
     for name, permission in resources(template, "AWS::Lambda::Permission").items():
-        source = json.dumps(permission.get("SourceArn"))
-        if permission["Principal"] != "apigateway.amazonaws.com" or "${HttpApi}/" not in source:
+        if not _is_known_caller(template, permission):
+            source = json.dumps(permission.get("SourceArn"))
             found.append(f"{name} lets in {permission['Principal']} from {source}")
     return found
+
+
+def _is_known_caller(template: Template, permission: Template) -> bool:
+    """Whether it is our API, or a rule of this template."""
+    match permission.get("SourceArn"):
+        case {"Fn::GetAtt": [rule, "Arn"]}:
+            is_ours = rule in resources(template, "AWS::Events::Rule")
+            return bool(is_ours and permission["Principal"] == "events.amazonaws.com")
+        case {"Fn::Sub": path}:
+            return bool(permission["Principal"] == "apigateway.amazonaws.com" and "${HttpApi}/" in str(path))
+        case _:
+            return False
 
 
 def _is_service(principal: object, statement: Template) -> bool:

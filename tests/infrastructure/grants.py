@@ -3,6 +3,7 @@
 A line here and a line in the template are written together; `not_as_granted` names whatever stands in one of them only.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def _target(resource: Any) -> str:  # noqa: ANN401 - any intrinsic
         case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
             return str(name)
         case {"Fn::Sub": text}:
-            short = str(text).replace(".Arn}", "}").rpartition("secret:")[2]
+            short = re.sub(r"^.*:(?:secret:|event-bus/)", "", str(text).replace(".Arn}", "}"))
             return short.partition(_ROUTES)[2] if _ROUTES in short else short
         case _:
             return str(resource)
@@ -180,6 +181,24 @@ GRANTS: Final = {
         sqs:DeleteMessage EscrowQueue
         sqs:GetQueueAttributes EscrowQueue
         sqs:ReceiveMessage EscrowQueue
+    """,
+    "EventsFunctionRole": """
+        dynamodb:DescribeStream ${ConnectionsTable}/stream/*
+        dynamodb:DescribeStream ${IntegrationsTable}/stream/*
+        dynamodb:GetRecords ${ConnectionsTable}/stream/*
+        dynamodb:GetRecords ${IntegrationsTable}/stream/*
+        dynamodb:GetShardIterator ${ConnectionsTable}/stream/*
+        dynamodb:GetShardIterator ${IntegrationsTable}/stream/*
+        dynamodb:ListStreams ${ConnectionsTable}/stream/*
+        dynamodb:ListStreams ${IntegrationsTable}/stream/*
+        events:PutEvents ${EventBusName} if events:source
+        logs:CreateLogStream EventsLogGroup
+        logs:PutLogEvents EventsLogGroup
+        sqs:SendMessage EventsDeadLetterQueue
+    """,
+    "NotifyFunctionRole": """
+        logs:CreateLogStream NotifyLogGroup
+        logs:PutLogEvents NotifyLogGroup
     """,
     "MaintainFunctionRole": """
         dynamodb:GetItem IntegrationsTable if dynamodb:LeadingKeys

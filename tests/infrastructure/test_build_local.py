@@ -26,7 +26,7 @@ def loaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")  # the SAM translator asks boto3 for it
     return load(
         path,
-        {"DeployExamples": "true"},
+        {"DeployExamples": "true", "DeployTransfer": "true"},
         Place(stack="s", region="eu-central-1", base_url="https://a.example").pseudo_parameters,
     )
 
@@ -35,12 +35,12 @@ def quiet(_line: str) -> None:
     """Progress is for people."""
 
 
-def test_an_example_consumer_gets_the_shared_layer_and_consentrys_functions_both(
+def test_the_examples_get_the_shared_layer_and_consentrys_functions_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     template = loaded(TEMPLATE, monkeypatch)
     found = {each.logical_id: template.layers_of(each) for each in template.of_type("AWS::Lambda::Function")}
-    for example in ("TicketsFunction", "SurveysFunction", "SalesFunction"):
+    for example in ("TicketsFunction", "SurveysFunction", "SalesFunction", "NotifyFunction"):
         assert found.pop(example) == ("ConsentryLayer",)
     assert set(found.values()) == {("ConsentryLayer", "FunctionsLayer")}
 

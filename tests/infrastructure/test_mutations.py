@@ -188,6 +188,18 @@ def let_any_api_call_a_function(template: Template) -> None:
     del properties(template, "ManageTenantsPermission")["SourceArn"]
 
 
+def let_any_rule_call_a_function(template: Template) -> None:
+    del properties(template, "NotifyPermission")["SourceArn"]
+
+
+def let_a_rule_call_the_api_s_function(template: Template) -> None:
+    properties(template, "NotifyPermission")["SourceArn"] = {"Fn::GetAtt": ["HttpApi", "Arn"]}
+
+
+def tell_in_anybodys_name(template: Template) -> None:
+    del of_action(template, "EventsFunctionRole", "events:PutEvents")["Condition"]
+
+
 def give_a_function_an_address(template: Template) -> None:
     template["Resources"]["Door"] = {"Type": "AWS::Lambda::Url", "Properties": {"AuthType": "NONE"}}
 
@@ -219,6 +231,9 @@ MUTATIONS: dict[Callable[[Template], None], str] = {
     open_a_key_to_everybody: 'GrantKey lets in "*"',
     let_everybody_send_hints: 'RefreshQueuePolicy lets in "*"',
     let_any_api_call_a_function: "ManageTenantsPermission lets in apigateway.amazonaws.com from null",
+    let_any_rule_call_a_function: "NotifyPermission lets in events.amazonaws.com from null",
+    let_a_rule_call_the_api_s_function: "NotifyPermission lets in events.amazonaws.com from",
+    tell_in_anybodys_name: "EventsFunctionRole lacks events:PutEvents ${EventBusName} if events:source",
     give_a_function_an_address: "Door lets in by AWS::Lambda::Url",
 }
 

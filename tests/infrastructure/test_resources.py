@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consentry.events.tell import LEAVING_SECONDS
 from consentry.pages.look import ACCENT
 from consentry.refresh.policy import FUNCTION
 from consentry.web import work
@@ -44,7 +45,7 @@ ENGINE = {
 RETURN = {"CONSENTRY_RETURN_URLS"}
 COMPANY = {"CONSENTRY_COMPANY_NAME", "CONSENTRY_ACCENT_COLOR", "CONSENTRY_COMPANY_LOGO"}
 CONSUMER = {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION"}
-EXAMPLES = {"TicketsFunction", "SurveysFunction", "SalesFunction"}
+EXAMPLES = {"TicketsFunction", "SurveysFunction", "SalesFunction", "NotifyFunction"}
 ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | COMPANY | {"CONSENTRY_PUBLIC_BASE_URL"},
     "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY,
@@ -62,6 +63,8 @@ ENVIRONMENTS = {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
         "CONSENTRY_EPOCH", *PROVIDERS,
     },
+    "EventsFunction": {"CONSENTRY_EVENT_BUS", "CONSENTRY_EVENTS_DEAD_LETTER_QUEUE"},
+    "NotifyFunction": set(),
     "MaintainFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ESCROW_QUEUE", "CONSENTRY_EPOCH",
         "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE", *PROVIDERS,
@@ -113,6 +116,8 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "RefreshDispatchFunction": 50,
         "RefreshFunction": FUNCTION,
         "EscrowFunction": 30,
+        "EventsFunction": 50,
+        "NotifyFunction": 29,
         "MaintainFunction": 55,
         "TransferFunction": 55,
         "TicketsFunction": 29,
@@ -174,6 +179,27 @@ def test_what_waits_in_escrow_stays_for_a_day_and_then_raises_the_alarm(template
     assert last["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["EscrowDeadLetterQueue", "QueueName"]}
 
 
+@pytest.mark.parametrize("stream", ["Connections", "Integrations"])
+def test_a_change_that_cannot_be_told_gives_way_while_it_can_still_be_read(template: Template, stream: str) -> None:
+    mapping = properties(template, f"EventsFunction{stream}")
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": [f"{stream}Table", "StreamArn"]}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["DestinationConfig"]["OnFailure"] == {
+        "Destination": {"Fn::GetAtt": ["EventsDeadLetterQueue", "Arn"]}
+    }
+    patience = properties(template, "EventsFunction")["Timeout"] - LEAVING_SECONDS
+    assert mapping["MaximumRetryAttempts"] * patience > 3600  # an hour without EventBridge costs no event
+    assert mapping["MaximumRecordAgeInSeconds"] == 6 * 3600  # of the day for which a stream keeps it
+
+
+def test_whoever_watches_events_hears_of_this_stack_alone(template: Template) -> None:
+    rule = properties(template, "NotifyRule")
+    assert rule["EventPattern"]["source"] == [{"Fn::Sub": "consentry.${AWS::StackName}"}]
+    assert rule["EventBusName"] == {"Ref": "EventBusName"}
+
+
 @pytest.mark.parametrize(
     ("partition", "chosen", "told"),
     [
@@ -206,13 +232,26 @@ def test_the_example_consumers_have_the_consumers_layer_alone(template: Template
     assert {name: count for name, count in layers.items() if count != 2} == dict.fromkeys(EXAMPLES, 1)
 
 
-def test_examples_are_deployed_only_where_somebody_asks_for_them(template: Template) -> None:
-    conditional = {name for name, each in template["Resources"].items() if "Condition" in each}
-    bare = {name.removesuffix("Function") for name in EXAMPLES}
-    assert conditional == {f"{name}{part}" for name in bare for part in ("Function", "FunctionRole", "LogGroup")}
-    assert template["Parameters"]["DeployExamples"]["Default"] == "false"
-    named = {name for name, each in template["Outputs"].items() if each.get("Condition") == "ExamplesAreDeployed"}
-    assert named == {f"{name}Name" for name in EXAMPLES}
+ON_REQUEST = {"ExamplesAreDeployed": EXAMPLES, "TransferIsDeployed": {"TransferFunction"}}
+RULE_OF_NOTIFY = {"NotifyRule", "NotifyPermission"}
+
+
+def test_what_opens_grants_for_export_and_the_examples_are_deployed_on_request_alone(template: Template) -> None:
+    conditional = {
+        name: each["Condition"]
+        for name, each in template["Resources"].items()
+        if "Condition" in each and name not in RULE_OF_NOTIFY and each["Type"] != "AWS::Lambda::EventInvokeConfig"
+    }
+    assert conditional == {
+        f"{name.removesuffix('Function')}{part}": condition
+        for condition, names in ON_REQUEST.items()
+        for name in names
+        for part in ("Function", "FunctionRole", "LogGroup")
+    }
+    outputs = {name: each["Condition"] for name, each in template["Outputs"].items() if "Condition" in each}
+    assert outputs == {f"{name}Name": condition for condition, names in ON_REQUEST.items() for name in names}
+    assert all(template["Resources"][each]["Condition"] == "ExamplesAreDeployed" for each in RULE_OF_NOTIFY)
+    assert all(template["Parameters"][each]["Default"] == "false" for each in ("DeployExamples", "DeployTransfer"))
 
 
 def test_every_alarm_notifies_the_topic_where_there_is_one(template: Template) -> None:
@@ -253,9 +292,14 @@ def test_public_routes_are_throttled_below_the_rest(template: Template) -> None:
     }
 
 
-def test_only_this_api_may_invoke_the_functions(template: Template) -> None:
-    permissions = resources(template, "AWS::Lambda::Permission").values()
-    assert all("${HttpApi}/*/" in permission["SourceArn"]["Fn::Sub"] for permission in permissions)
+def test_only_this_api_may_invoke_the_functions_and_a_rule_its_example(template: Template) -> None:
+    permissions = resources(template, "AWS::Lambda::Permission")
+    rule = permissions.pop("NotifyPermission")
+    assert (rule["FunctionName"], rule["SourceArn"]) == (
+        {"Ref": "NotifyFunction"},
+        {"Fn::GetAtt": ["NotifyRule", "Arn"]},
+    )
+    assert all("${HttpApi}/*/" in permission["SourceArn"]["Fn::Sub"] for permission in permissions.values())
 
 
 def test_the_contracts_parameters_and_their_defaults() -> None:
@@ -268,10 +312,12 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "CompanyLogo": "",
         "Epoch": 1,
         "MinRefreshSeconds": 60,
+        "EventBusName": "default",
         "AlarmTopicArn": "",
         "InsecureProviderOrigins": "",
         "ProviderFiles": "/opt/providers",
         "DeployExamples": "false",
+        "DeployTransfer": "false",
         "HubSpotApiBase": "https://api.hubapi.com",
         "HotjarApiBase": "https://api.hotjar.io",
         "HotmartApiBase": "https://developers.hotmart.com",
@@ -291,6 +337,7 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
             ["", "https://a.example/return,https://b.example/return"],
             "https://a.example, https://b.example",
         ),
+        ("EventBusName", ["default", "partner/acme-1"], "arn:aws:events:eu-central-1:123456789012:event-bus/default"),
         ("CompanyName", ["", "Acme", "Acme Ltda. São Paulo"], "<b>Acme</b>"),
         ("AccentColor", ["#1f5f8b", "#FFFFFF"], "red; } body { display: none"),
         ("CompanyLogo", ["", "M2 2h20v20H2z", "M1.5,2 L-3 4Z"], 'M0 0" onload="x'),
@@ -419,4 +466,7 @@ def test_throttles_of_every_function_but_the_examples_raise_the_alarm(template: 
         for each in template["Resources"]["ThrottledAlarm"]["Properties"]["Metrics"]
         if "MetricStat" in each
     ]
-    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - EXAMPLES)
+    on_request = set().union(*ON_REQUEST.values())
+    assert sorted(watched) == sorted(set(resources(template, "AWS::Lambda::Function")) - on_request)
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html: metrics of one alarm
+    assert len(watched) <= 10

@@ -46,8 +46,10 @@ FUNCTIONS = (
     "RefreshDispatchFunction",
     "RefreshFunction",
     "EscrowFunction",
+    "EventsFunction",
     "MaintainFunction",
     "TransferFunction",
+    "NotifyFunction",
     "TicketsFunction",
     "SurveysFunction",
     "SalesFunction",
@@ -212,6 +214,8 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
         "RefreshDispatchFunction": set(),
         "RefreshFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "EscrowFunction": set(),
+        "EventsFunction": set(),
+        "NotifyFunction": set(),
         "MaintainFunction": set(),
         "TransferFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "TicketsFunction": {OPEN_ACCESS_TOKEN},
@@ -265,10 +269,14 @@ def test_only_functions_that_redeem_or_refresh_read_client_secrets(template: Tem
 
 def test_no_function_replaces_a_connection_and_only_the_refresh_function_deletes_one(template: Template) -> None:
     allowed = {function: actions_on(template, function, "ConnectionsTable") for function in FUNCTIONS}
+    of_its_stream = allowed.pop("EventsFunction")
+    assert of_its_stream == {
+        "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+    }  # fmt: skip
     assert set().union(*allowed.values()) == {
         "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:UpdateItem",
     }  # fmt: skip
-    assert [function for function in FUNCTIONS if "dynamodb:DeleteItem" in allowed[function]] == ["RefreshFunction"]
+    assert [function for function in allowed if "dynamodb:DeleteItem" in allowed[function]] == ["RefreshFunction"]
 
 
 def test_maintenance_goes_through_all_connections_and_touches_no_token(template: Template) -> None:
@@ -305,8 +313,8 @@ def test_a_function_is_told_of_exactly_what_its_role_lets_it_use(template: Templ
         for name in resources(template, kind)
     }
     told = {name for name in things if f'"{name}"' in json.dumps(environment(template, function))}
-    polled = {"RefreshQueue"} if function == "RefreshFunction" else set()
-    assert told | polled == {name for name in things if actions_on(template, function, name)}
+    polled = {"RefreshFunction": {"RefreshQueue"}, "EventsFunction": {"ConnectionsTable", "IntegrationsTable"}}
+    assert told | polled.get(function, set()) == {name for name in things if actions_on(template, function, name)}
 
 
 def test_the_schedule_can_start_the_dispatcher_alone_and_only_for_this_account(template: Template) -> None:

@@ -184,6 +184,25 @@ def test_messages_secrets_and_payloads_are_told_by_where_they_go(endpoint: Endpo
     assert SECRET not in json.dumps(endpoint.told)
 
 
+def test_a_stream_is_told_by_its_arn_and_events_by_their_bus_source_and_kind(endpoint: Endpoint) -> None:
+    stream = "arn:aws:dynamodb:eu-central-1:123456789012:table/connections/stream/2026-01-01"
+    endpoint.client("dynamodbstreams").describe_stream(StreamArn=stream)
+    endpoint.client("dynamodbstreams").get_records(ShardIterator=f"{stream}|1|AAAA")
+    detail = json.dumps({"tenant": SECRET})
+    entries = [{"Source": "consentry.x", "DetailType": kind, "Detail": detail} for kind in ("b", "a")]
+    endpoint.client("events").put_events(Entries=entries)
+    endpoint.client("events").put_events(Entries=[{**entries[0], "EventBusName": "own"}])
+    assert [(each["operation"], each["resource"]) for each in endpoint.told[1:]] == [
+        ("dynamodb:DescribeStream", stream),
+        ("dynamodb:GetRecords", stream),
+        ("events:PutEvents", "arn:aws:events:eu-central-1:123456789012:event-bus/default"),
+        ("events:PutEvents", "arn:aws:events:eu-central-1:123456789012:event-bus/own"),
+    ]
+    assert [each["context"] for each in endpoint.told[1:3]] == [{}, {}]
+    assert endpoint.told[3]["context"] == {"events:source": ["consentry.x"], "events:detail-type": ["a", "b"]}
+    assert SECRET not in json.dumps(endpoint.told)
+
+
 def test_only_so_many_are_kept_and_the_number_of_all_is_known(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

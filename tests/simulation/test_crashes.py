@@ -35,8 +35,8 @@ def test_a_strict_provider_costs_a_connection_only_between_its_commit_and_ours()
     )
 
 
-def test_a_farewell_reads_claims_revokes_and_erases() -> None:
-    alone = ("dynamo", "dynamo", "kms", "secrets", "dynamo", "provider", "dynamo")
+def test_a_farewell_reads_claims_revokes_says_so_and_erases() -> None:
+    alone = ("dynamo", "dynamo", "kms", "secrets", "dynamo", "provider", "dynamo", "dynamo")
     assert farewell("strict", {}).calls == alone
     assert farewell("grace", {}).calls == (*alone[:2], "dynamo", *alone[2:])  # who shares the account
 

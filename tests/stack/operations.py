@@ -34,6 +34,8 @@ def shown(call: Call) -> str:
     """Return a call in short: its operation, and the logical id of what it is about."""
     if "/integrations/" in call.resource:
         return f"{call.operation} client secret"
+    if ":event-bus/" in call.resource:
+        return f"{call.operation} EventBus"
     resource = call.resource.partition(f"{STACK}-")[2].removesuffix("-local0")
     return f"{call.operation} {resource}"
 
@@ -49,7 +51,7 @@ class Operations:
         for _ in range(2):  # the second time counts: processes are warm, and the connection exists
             found |= self._confirmed() | self._direct() | self._managed() | self._pages()
             found |= self._refreshed() | self._read()
-            found |= self._removed()
+            found |= self._removed() | self._told()
         return found
 
     def _of(self, function: str, act: Callable[[], Any]) -> tuple[list[str], Any]:
@@ -124,6 +126,17 @@ class Operations:
         assert answer.status_code == 303, answer.text
         self.tour.sees_gone("leaving", TICKETING)
         return {"question": question, "ended": both[len(question) :]}
+
+    def _told(self) -> dict[str, list[str]]:
+        """What happened before is told once the first of these is: a stream has an order."""
+
+        def connects(tenant: str) -> None:
+            before = self.tour.told("connection.connected", tenant)
+            self.company.connect(tenant, TICKETING)
+            self.tour.until(lambda: self.tour.told("connection.connected", tenant) > before)
+
+        connects("quiet")
+        return {"event": self._of("EventsFunction", lambda: connects("told"))[0]}
 
     def _read(self) -> dict[str, list[str]]:
         with self.tour.consumer("ReadPolicy").vault() as vault:

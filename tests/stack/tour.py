@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consentry.transfer.sealing import PrivateKey
-from dev.running import taken_away, tick
+from dev.running import events, taken_away, tick
 from tests.stack.calls import Calls, Consumer
 from tests.support.person import RETURN_URL, Company, consent_url, query_of
 
@@ -38,6 +38,7 @@ class Tour:
         for step in (
             self.consents, self.manages, self.reads, self.refreshes_on_demand, self.refreshes_on_schedule,
             self.fails, self.doubts, self.escrows, self.maintains, self.moves, self.consumes, self.disconnects,
+            self.tells,
         ):  # fmt: skip
             step()
 
@@ -160,6 +161,18 @@ class Tour:
         done = self.company.consentry._call("DELETE", "/tenants/escrowed")
         assert done == {"deleting": 1, "skipped": 0, "next": None}, done
         self.sees_gone("escrowed", TICKETING)
+
+    def tells(self) -> None:
+        """What happened above was told; a row that somebody wrote by hand is set aside."""
+        before = self.calls.now()
+        key = {"tenant": {"S": "poison"}, "connection": {"S": "by hand"}}
+        self.company.client("dynamodb").put_item(TableName=self.company.ready.tables["connections"], Item=key)
+        self.until(lambda: ("EventsFunction", "sqs:SendMessage") in self._asked_since(before))
+
+    def told(self, kind: str, tenant: str) -> int:
+        """Return how often an event of a kind came for a tenant."""
+        found = [(event["detail-type"], event["detail"].get("tenant")) for event in events(self.company.ready)]
+        return found.count((kind, tenant))
 
     def sees_gone(self, tenant: str, integration: str) -> None:
         """Let the dispatcher look, and wait until the record is erased."""

@@ -62,7 +62,7 @@ class MemoryDynamo:
         self._tables[wanted["TableName"]] = _Table(keys, indexes)
 
     def get_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's shape
-        table = self._tables[request["TableName"]]
+        table = self._table(request, "GetItem")
         item = table.items.get(table.key_of(request["Key"]))
         return {} if item is None else {"Item": dict(item)}
 
@@ -93,7 +93,7 @@ class MemoryDynamo:
         *,
         used: frozenset[str] = frozenset(),
     ) -> dict[str, Any]:
-        table = self._tables[request["TableName"]]
+        table = self._table(request, operation)
         key = table.key_of(key_in)
         old = table.items.get(key)
         if not self._allowed(request, old or {}, operation, used):
@@ -126,20 +126,26 @@ class MemoryDynamo:
 
     def query(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's shape
         """Answer one page; `ExclusiveStartKey` is the `LastEvaluatedKey` of the page before."""
-        table = self._tables[request["TableName"]]
+        table = self._table(request, "Query")
         index = table.indexes[request["IndexName"]] if "IndexName" in request else _Index(table.keys)
         names: Names = request.get("ExpressionAttributeNames", _NOTHING)
         values: Item = request.get("ExpressionAttributeValues", {})
         wanted = expressions.condition(request["KeyConditionExpression"]).act
         found = [item for item in table.items.values() if wanted(item, names, values) and index.holds(item)]
-        if len(found) > 1:
-            order = (*index.keys[1:], *table.keys)
-            found.sort(key=lambda item: _order(item, order), reverse=not request.get("ScanIndexForward", True))
-        return _page(request, found, table, _projected(request, names) or index.shown)
+        order = tuple(dict.fromkeys((*index.keys, *table.keys)))
+        return _page(request, found, order, _projected(request, names) or index.shown)
 
     def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's shape
-        table = self._tables[request["TableName"]]
-        return _page(request, list(table.items.values()), table, None)
+        table = self._table(request, "Scan")
+        shown = _projected(request, request.get("ExpressionAttributeNames", _NOTHING))
+        return _page(request, list(table.items.values()), table.keys, shown)
+
+    def _table(self, request: Mapping[str, Any], operation: str) -> _Table:
+        try:
+            return self._tables[request["TableName"]]
+        except KeyError:
+            code, message = "ResourceNotFoundException", "Requested resource not found"
+            raise ClientError({"Error": {"Code": code, "Message": message}}, operation) from None
 
 
 class _Paginator:
@@ -157,14 +163,17 @@ class _Paginator:
 
 
 def _page(
-    request: Mapping[str, Any], items: Sequence[Item], table: _Table, shown: frozenset[str] | None
+    request: Mapping[str, Any], items: list[Item], order: Sequence[str], shown: frozenset[str] | None
 ) -> dict[str, Any]:
-    start = 0
+    """Answer what comes after `ExclusiveStartKey`, whether or not that is still there."""
+    backwards = not request.get("ScanIndexForward", True)
+    if len(items) > 1:
+        items.sort(key=lambda item: _order(item, order), reverse=backwards)
     if "ExclusiveStartKey" in request:
-        start = [table.key_of(item) for item in items].index(table.key_of(request["ExclusiveStartKey"])) + 1
-    stop = start + request.get("Limit", _PAGE)
-    page = items[start:stop]
-    more = {"LastEvaluatedKey": {name: page[-1][name] for name in table.keys}} if stop < len(items) else {}
+        start = _order(request["ExclusiveStartKey"], order)
+        items = [item for item in items if (_order(item, order) < start if backwards else _order(item, order) > start)]
+    page = items[: request.get("Limit", _PAGE)]
+    more = {"LastEvaluatedKey": {name: page[-1][name] for name in order}} if len(page) < len(items) else {}
     if text := request.get("FilterExpression"):
         names: Names = request.get("ExpressionAttributeNames", _NOTHING)
         kept = expressions.condition(text).act

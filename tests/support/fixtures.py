@@ -9,8 +9,9 @@ import pytest
 from consentry.aws.dynamodb import to_item
 from tests.support.catalogue import FakeCatalogue
 from tests.support.deployment import INTEGRATIONS, Browser, Deployment
+from tests.support.dynamo import MemoryDynamo
 from tests.support.logs import Log, recorded
-from tests.support.tables import AWS_ENVIRONMENT, aws, create_tables, refill
+from tests.support.tables import AWS_ENVIRONMENT, create_tables, refill
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,12 +21,11 @@ _stacks = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def dynamodb() -> Iterator["DynamoDBClient"]:
-    """One DynamoDB for a module."""
+    """One DynamoDB for a module, in memory: tests/contract holds it to the answers of two emulators."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in AWS_ENVIRONMENT.items():
             environment.setenv(name, value)
-        with aws() as client:
-            yield client
+        yield MemoryDynamo().as_client
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ FUNCTIONS = (
     "connect",
     "credentials",
     "escrow",
+    "events",
     "maintain",
     "manage",
     "refresh",
@@ -37,8 +38,8 @@ QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/q"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/0b5fa8ce-8a4e-4f53-8d1c-3d6a6b2f1f6a"
 NAMES = ("CONNECTIONS_TABLE", "PENDING_TABLE", "INTEGRATIONS_TABLE", "MAC_SECRET", "SECRETS_PREFIX", "REFRESH_FUNCTION")
 TOLD = {
-    **{f"CONSENTRY_{name}": "named" for name in (*NAMES, "PUBLIC_BASE_URL")},
-    **{f"CONSENTRY_{name}": QUEUE for name in ("REFRESH_QUEUE", "ESCROW_QUEUE")},
+    **{f"CONSENTRY_{name}": "named" for name in (*NAMES, "PUBLIC_BASE_URL", "EVENT_BUS", "STACK")},
+    **{f"CONSENTRY_{name}": QUEUE for name in ("REFRESH_QUEUE", "ESCROW_QUEUE", "EVENTS_DEAD_LETTER_QUEUE")},
     **{f"CONSENTRY_{name}": KEY for name in ("GRANT_KEY", "ACCESS_KEY")},
 }
 PROGRAM = """
@@ -140,6 +141,7 @@ def test_a_process_of_lambda_has_its_clients_and_its_logger_before_the_first_inv
         ("refresh", ["dynamodb", "kms", "secretsmanager", "sqs"]),
         ("refresh_dispatch", ["dynamodb", "sqs"]),
         ("escrow", ["dynamodb", "sqs"]),
+        ("events", ["events", "sqs"]),
         ("manage", ["dynamodb"]),
     ],
 )

@@ -11,6 +11,7 @@ from consentry.model import Field
 from consentry.system import SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
+    from consentry.aws.bus import EventBridgeBus, SqsSetAside
     from consentry.aws.connections import DynamoConnections
     from consentry.aws.erasures import DynamoErasures
     from consentry.aws.escrow import SqsEscrow
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from consentry.connect.tickets import Tickets
     from consentry.http import ProviderClient
     from consentry.pages.look import Look
+    from consentry.web.stream import Read
 
 _DEFAULT_PROVIDER_FILES: Final = "/opt/providers"
 _MIN_REFRESH_SECONDS: Final = 60
@@ -212,3 +214,22 @@ class Adapters:
         from consentry.aws.maintenance import DynamoInventory
 
         return DynamoInventory(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def event_bus(self) -> "EventBridgeBus":
+        from consentry.aws.bus import EventBridgeBus, source_of
+
+        bus, source = self.environment.text("CONSENTRY_EVENT_BUS"), source_of(self.environment.text("CONSENTRY_STACK"))
+        return EventBridgeBus(self.client("events"), bus, source)
+
+    @cached_property
+    def set_aside(self) -> "SqsSetAside":
+        from consentry.aws.bus import SqsSetAside
+
+        return SqsSetAside(self.client("sqs"), self.environment.text("CONSENTRY_EVENTS_DEAD_LETTER_QUEUE"))
+
+    @property
+    def read_change(self) -> "Read":
+        from consentry.aws.changes import change_of
+
+        return change_of

@@ -72,6 +72,14 @@ def queue(operation: str, name: str) -> Call:
     return call(f"sqs:{operation}", arn_of("AWS::SQS::Queue", name))
 
 
+def put_events(source: str, bus: str = "default") -> Call:
+    return call("events:PutEvents", PLACE.arn("events", f"event-bus/{bus}"), events__source=source)
+
+
+def stream(operation: str, name: str) -> Call:
+    return call(f"dynamodb:{operation}", f"{arn_of('AWS::DynamoDB::Table', name)}/stream/2026-01-01T00:00:00.000")
+
+
 def function(name: str) -> Call:
     return call("lambda:Invoke", arn_of("AWS::Lambda::Function", name))
 

@@ -13,7 +13,10 @@ from tests.infrastructure.transformed import listed
 type Context = Mapping[str, Sequence[str]]
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html and ..._awskms.html
-MANY: Final = frozenset({"dynamodb:Attributes", "dynamodb:LeadingKeys", "kms:EncryptionContextKeys"})
+# ..._amazoneventbridge.html says that events:source has many values: a PutEvents has many entries.
+MANY: Final = frozenset({
+    "dynamodb:Attributes", "dynamodb:LeadingKeys", "kms:EncryptionContextKeys", "events:source",
+})  # fmt: skip
 ONE: Final = frozenset({"dynamodb:Select", "dynamodb:ReturnValues", "aws:SecureTransport"})
 PREFIXES: Final = ("kms:EncryptionContext:", TAG)
 OPERATORS: Final = frozenset({"StringEquals", "StringLike", "Bool", "Null"})

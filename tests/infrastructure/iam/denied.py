@@ -16,22 +16,26 @@ from tests.infrastructure.iam.asked import (
     listing,
     log,
     opened,
+    put_events,
     queue,
     read,
     route,
     secret,
+    stream,
     table,
 )
 from tests.infrastructure.iam.judge import Judge, Principal
 
 FUNCTIONS: Final = (
     "AuthorizeFunction", "CallbackFunction", "ConnectFunction", "CredentialsFunction", "ManageFunction",
-    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "MaintainFunction", "TransferFunction",
-    "TicketsFunction", "SurveysFunction", "SalesFunction",
+    "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "EventsFunction", "MaintainFunction",
+    "TransferFunction", "NotifyFunction", "TicketsFunction", "SurveysFunction", "SalesFunction",
 )  # fmt: skip
 INDEXES: Final = {"due": "0", "attention": "reauth_required", "account": "client#account"}
 TABLES: Final = {"ConnectionsTable": "acme", "IntegrationsTable": "hubspot", "PendingTable": "session#1"}
-QUEUES: Final = ("RefreshQueue", "RefreshDeadLetterQueue", "EscrowQueue", "EscrowDeadLetterQueue")
+QUEUES: Final = (
+    "RefreshQueue", "RefreshDeadLetterQueue", "EscrowQueue", "EscrowDeadLetterQueue", "EventsDeadLetterQueue",
+)  # fmt: skip
 TAGS: Final = {"consentry_tenant": "acme"}
 ONE: Final = {**TAGS, "consentry_integration": "hubspot"}
 
@@ -133,6 +137,12 @@ NOBODY: Final[Calls] = {
     "reads a token by the API": route("GET/tenants/acme/connections/hubspot/default/token"),
     "removes a connection by the API": route("DELETE/tenants/acme/connections/hubspot/default"),
     "removes a tenant by the API": route("DELETE/tenants/acme"),
+    **{f"reads what changed in {name}": stream("GetRecords", name) for name in TABLES},
+    "tells of events": put_events("consentry.consentry-local"),
+    "tells of events in another's name": put_events("consentry.another-stack"),
+    "tells of events on another bus": put_events("consentry.consentry-local", "another"),
+    "calls the example of a rule's target": function("NotifyFunction"),
+    "calls what tells of events": function("EventsFunction"),
 }  # fmt: skip
 CONSUMER: Final[Calls] = {
     **_opening("GrantKey", "grant", "flow"),
@@ -312,6 +322,18 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
         "reads the MAC key": MAC_SECRET,
         "puts into escrow": queue("SendMessage", "EscrowQueue"),
     },
+    "EventsFunction": {
+        **_any_key(), **_CONNECTIONS, **_TOKENS, **_REGISTRATION, **_SESSIONS, **_CLIENT_SECRETS, **_ESCROW, **_HINTS,
+        "reads the MAC key": MAC_SECRET,
+        "reads a registration": table("dynamodb:GetItem", "IntegrationsTable", "hubspot"),
+        "tells nobody knows what": replace(put_events(""), context={}),
+        "asks for a refresh": function("RefreshFunction"),
+    },
+    "NotifyFunction": {
+        **_any_key(), **_CONNECTIONS, **_TOKENS, **_REGISTRATION, **_SESSIONS, **_CLIENT_SECRETS, **_ESCROW, **_HINTS,
+        "reads the MAC key": MAC_SECRET,
+        "asks for a refresh": function("RefreshFunction"),
+    },
     "MaintainFunction": {
         **_any_key(), **_CONNECTIONS, **_TOKENS, **_REGISTRATION, **_SESSIONS, **_CLIENT_SECRETS, **_ESCROW, **_HINTS,
         "reads the MAC key": MAC_SECRET,
@@ -350,6 +372,9 @@ DUE: Final = frozenset({
     ("ManageFunction", "replaces in PendingTable"),
     ("ManageFunction", "asks the index attention"),
     ("AuthorizeFunction", "seals flow with GrantKey"),
+    ("EventsFunction", "tells of events"),
+    ("EventsFunction", "reads what changed in ConnectionsTable"),
+    ("EventsFunction", "reads what changed in IntegrationsTable"),
 })  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Export and import: what one vault gives, another takes, whole or not at all."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def taken(operator: Operator, file: Path, key: Path, *words: str) -> tuple[int, 
 
 def fates(value: dict[str, Any]) -> list[str]:
     return [each["fate"] for each in value["rows"]]
+
+
+def test_a_stack_that_is_not_moving_says_how_to_make_it_move(operator: Operator, exported: tuple[Path, Path]) -> None:
+    outputs = {name: each for name, each in operator.installation.outputs.items() if name != "TransferFunctionName"}
+    operator.installation = replace(operator.installation, outputs=outputs)
+    told = operator("connections", "import", str(exported[0]), "--key", str(exported[1]))
+    assert (told.code, "DeployTransfer=true" in told.err) == (Exit.NOT_FOUND, True)
 
 
 def test_what_is_exported_is_imported_as_the_same_grant(operator: Operator, exported: tuple[Path, Path]) -> None:

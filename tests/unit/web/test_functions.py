@@ -27,6 +27,7 @@ FUNCTIONS = {
     "refresh_dispatch": "RefreshDispatchFunction",
     "maintain": "MaintainFunction",
     "transfer": "TransferFunction",
+    "events": "EventsFunction",
 }
 
 
@@ -75,6 +76,10 @@ def resources() -> Iterator[dict[str, str]]:
                 "CONSENTRY_ESCROW_QUEUE": boto3.client("sqs", region_name=REGION).create_queue(QueueName="e")[
                     "QueueUrl"
                 ],
+                "CONSENTRY_EVENT_BUS": "default",
+                "CONSENTRY_EVENTS_DEAD_LETTER_QUEUE": boto3.client("sqs", region_name=REGION).create_queue(
+                    QueueName="d"
+                )["QueueUrl"],
                 "CONSENTRY_REFRESH_FUNCTION": "refresh",
                 "CONSENTRY_PUBLIC_BASE_URL": "https://vault.test",
                 "CONSENTRY_RETURN_URLS": "https://app.example.com/connected, https://other.example.com/",
@@ -134,6 +139,21 @@ def test_the_maintain_sample_counts_and_writes_nothing(deployed: Deployed) -> No
 
 def test_the_transfer_sample_exports_nothing_where_nothing_is_connected(deployed: Deployed) -> None:
     assert deployed("transfer")(sample("transfer")) == {"operation": "export", "rows": [], "skipped": [], "next": None}
+
+
+def test_the_stream_sample_is_told_on_the_bus_in_the_stack_s_name(
+    deployed: Deployed, resources: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = boto3.client("sqs", region_name=REGION).create_queue(QueueName="heard")["QueueUrl"]
+    target = {"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:123456789012:heard"}
+    bus = boto3.client("events", region_name=REGION)
+    bus.put_rule(Name="heard", EventPattern=json.dumps({"source": ["consentry.test"]}))
+    bus.put_targets(Rule="heard", Targets=[target])  # type: ignore[list-item]  # a plain dict
+    relay = deployed("events")
+    monkeypatch.setenv("CONSENTRY_STACK", resources["CONSENTRY_STACK"])
+    assert relay(sample("stream")) == {"batchItemFailures": []}
+    (message,) = boto3.client("sqs", region_name=REGION).receive_message(QueueUrl=heard)["Messages"]
+    assert json.loads(message["Body"])["detail"] == sample("notify")["detail"]
 
 
 def test_health_needs_neither_table_nor_key(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

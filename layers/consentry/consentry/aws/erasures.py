@@ -61,10 +61,12 @@ class DynamoErasures:
             return False
         return True
 
-    def erase(self, record: Connection, owner: str) -> bool:
-        condition = Update()
-        condition.require(*_claimed(condition, record, owner), condition.same("commit_id", record.commit_id))
+    def erase(self, record: Connection, owner: str, *, revoked: bool) -> bool:
+        ending, condition = Update().set({"revoked": revoked}), Update()
+        for each in (ending, condition):
+            each.require(*_claimed(each, record, owner), each.same("commit_id", record.commit_id))
         try:
+            apply(self._client.update_item, ending.request(self._table, _key(record.key)), "end connection")
             apply(self._client.delete_item, condition.deletion(self._table, _key(record.key)), "erase connection")
         except Refused as refused:
             return not refused.item  # gone by a call whose answer was lost

@@ -22,7 +22,7 @@ def _key(integration: str) -> dict[str, str]:
     return {"integration": f"{integration}{SUFFIX}"}
 
 
-def _health_from(integration: str, item: Mapping[str, Any]) -> Health:
+def health_from(integration: str, item: Mapping[str, Any]) -> Health:
     # Somebody may have written it by hand: what is no count counts as absent.
     counts = {name: value for name, value in item.items() if type(value) is int and value >= 0}
     numbers = {name: counts[name] for name in _NUMBERS if name in counts}
@@ -40,14 +40,14 @@ class DynamoHealth:
     def read(self, integration: str) -> Health:
         with storage_errors("read health"):
             answer = self._client.get_item(TableName=self._table, Key=to_item(_key(integration)))
-        return _health_from(integration, from_item(answer.get("Item", {})))
+        return health_from(integration, from_item(answer.get("Item", {})))
 
     def all(self) -> Sequence[Health]:
         pages = self._client.get_paginator("scan").paginate(TableName=self._table)
         with storage_errors("list health"):
             items = [from_item(item) for page in pages for item in page["Items"]]
         known = [(item["integration"], item) for item in items if item["integration"].endswith(SUFFIX)]
-        return [_health_from(key.removesuffix(SUFFIX), item) for key, item in known]
+        return [health_from(key.removesuffix(SUFFIX), item) for key, item in known]
 
     def count_failure(self, integration: str, *, succeeded: int, now: int, since: int) -> Health:
         return self._count(integration, "window_at", {"failed": 1, "succeeded": succeeded}, now=now, since=since)
@@ -72,7 +72,7 @@ class DynamoHealth:
         try:
             return self._write(integration, update.require(update.earlier("paused_until", until)))
         except Refused as refused:
-            return _health_from(integration, refused.item)
+            return health_from(integration, refused.item)
 
     def open(self, integration: str, *, until: int, opened: int, now: int) -> bool:
         update = Update().set({"open_until": until, "opened": opened, "window_at": now, "failed": 0, "succeeded": 0})
@@ -140,4 +140,4 @@ class DynamoHealth:
 
     def _write(self, integration: str, update: Update) -> Health:
         request = update.request(self._table, _key(integration)) | {"ReturnValues": "ALL_NEW"}
-        return _health_from(integration, apply(self._client.update_item, request, "write health"))
+        return health_from(integration, apply(self._client.update_item, request, "write health"))

@@ -75,7 +75,7 @@ class EraseConnection:
         outcome = Outcome.ERASED if revoked else Outcome.ERASED_UNREVOKED
         fields = {**told(record), "outcome": outcome, "revoked": revoked, "detail": withdrawn.shortfall}
         try:
-            erased = insistently(self.clock, lambda: self.erasures.erase(record, owner))
+            erased = insistently(self.clock, lambda: self.erasures.erase(record, owner, revoked=revoked))
         except StorageUnavailable as trouble:
             raise Unprepared(Outcome.UNAVAILABLE, trouble.detail) from None
         if not erased:  # a refresh left another grant here meanwhile: that one is next

@@ -29,8 +29,11 @@ class Erasures(Protocol):
     ) -> None:
         """Give the lease back, and look again later, in doubt if one began, if the claim still holds."""
 
-    def erase(self, record: Connection, owner: str) -> bool:
-        """Delete the record if the claim holds and its grant is the one that was read; return whether it is gone."""
+    def erase(self, record: Connection, owner: str, *, revoked: bool) -> bool:
+        """Delete the record if the claim holds and its grant is the one that was read; return whether it is gone.
+
+        What became of the grant is written into it first: whoever reads the table's stream finds it in what was erased.
+        """
 
     def of_account(self, client_account: str) -> Iterator[ConnectionKey | None]:
         """Walk through the connections of a client and account; None for a row that cannot be read."""
