@@ -15,7 +15,7 @@ LINK: Final = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)
 FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 MAKE: Final = re.compile(r"(?:^|[`;&|] *|&& )make ([a-z][a-z-]+)", re.MULTILINE)
-CODE: Final = re.compile(r"`((?:functions|layers|dev|tests|docs|events|benchmarks|torture)/[\w./-]+)`")
+CODE: Final = re.compile(r"`((?:functions|layers|dev|tests|docs|events|examples|benchmarks|torture)/[\w./-]+)`")
 
 
 @cache

@@ -33,7 +33,7 @@ class Record:
     @classmethod
     def of(cls, item: Mapping[str, object]) -> Self:
         """Check an item's shape. Raises `Misconfigured` for another record version, else `UnreadableRecord`."""
-        if item.get("v") != RECORD_VERSION:
+        if item.get("v") != RECORD_VERSION or isinstance(item["v"], bool):
             raise Misconfigured("The record was written by another version of Consentry; update this function's layer.")
         try:
             return cls(
@@ -63,8 +63,8 @@ class Record:
 
 
 def of_type[T](expected: type[T], value: object) -> T:
-    """Return `value` if it is of the expected type; raise `TypeError` otherwise."""
-    if isinstance(value, expected):
+    """Return `value` if it is of the expected type, and no truth value in a number's place; raise `TypeError` else."""
+    if isinstance(value, expected) and not isinstance(value, bool):
         return value
     raise TypeError
 
