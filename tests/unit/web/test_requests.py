@@ -6,8 +6,6 @@ import json
 import pytest
 
 from consentry.errors import InvalidRequest
-from consentry.web.boundary import for_programs
-from consentry.web.manage import ManageRoutes
 from consentry.web.request import Request
 from tests.support.deployment import CREATE, Deployment, body_of
 from tests.support.events import Event, event
@@ -50,9 +48,8 @@ def test_a_base64_body_is_decoded() -> None:
 
 @pytest.mark.parametrize("body", ["%%%", "abc", "é", "e30=\n!", "\ud800"])
 def test_a_body_that_is_not_base64_though_it_says_so_is_refused(deployment: Deployment, body: str) -> None:
-    # No gateway encodes like that, so the management API's document does not know the code: not by way of `manage`.
     request = event(CREATE, parameters={"tenant": "acme"}, body=body) | {"isBase64Encoded": True}
-    response = for_programs(request, ManageRoutes(deployment))
+    response = deployment.manage(request)
     assert (response["statusCode"], body_of(response)["code"]) == (400, "invalid_body")
 
 
