@@ -45,6 +45,7 @@ from tests.support.client_secrets import FakeSecrets
 from tests.support.clock import FakeClock
 from tests.support.envelopes import FakeEnvelopes
 from tests.support.events import Event, event, json_event
+from tests.support.openapi import require_described
 from tests.support.provider import FakeProvider
 from tests.support.randomness import ScriptedRandomness
 from tests.support.tables import TableClient, ignore, items, plain_texts
@@ -320,8 +321,11 @@ class Deployment:
         return for_people(request, FormRoutes(credentials, ending), self.look, forms=True)
 
     def manage(self, request: Event) -> Response:
+        """Answer as the function does; whatever a test asks, the answer has to be one that the document describes."""
         self._invoked()
-        return for_programs(request, ManageRoutes(self))
+        response = for_programs(request, ManageRoutes(self))
+        require_described(request.get("routeKey", ""), response)
+        return response
 
     def created(self, **wanted: object) -> dict[str, Any]:
         """Create a session for user `u-1` of `acme` and integration `crm`; return the answer's body."""
