@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are a package of their own
+from jsonschema import Draft202012Validator
 
 from consentry.aws.dynamodb import to_item
 from consentry.events.change import Event
