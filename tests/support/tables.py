@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
@@ -98,19 +99,35 @@ class TableClient:
         self._lock = Lock()
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        def call(*args: object, **given: object) -> object:
-            self.calls.append(operation)
-            self.before(operation)
-            with self._lock:
-                answer = getattr(self.client, operation)(*args, **given)
-            self.after(operation)
-            return answer
+        return lambda *args, **given: self._made(operation, partial(getattr(self.client, operation), *args, **given))
 
-        return call
+    def get_paginator(self, operation: str) -> "_Pages":
+        """Make a paginator; that is no call yet, each of its pages is one."""
+        made = self.client.get_paginator(cast("Any", operation))
+        return _Pages(lambda **given: iter(made.paginate(**given)), partial(self._made, operation))
+
+    def _made(self, operation: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever boto3 answers
+        self.calls.append(operation)
+        self.before(operation)
+        with self._lock:
+            answer = ask()
+        self.after(operation)
+        return answer
 
     @property
     def as_client(self) -> "DynamoDBClient":
         return cast("DynamoDBClient", self)
+
+
+@dataclass(frozen=True)
+class _Pages:
+    begin: Callable[..., Iterator[Any]]
+    made: Callable[[Callable[[], Any]], Any]
+
+    def paginate(self, **given: object) -> Iterator[Any]:
+        pages = self.begin(**given)
+        while (page := self.made(lambda: next(pages, None))) is not None:
+            yield page
 
 
 def unavailable(operation: str) -> ClientError:

@@ -60,8 +60,8 @@ class DynamoIntegrations:
         return found
 
     def integrations(self) -> Sequence[Integration]:
+        pages = self._client.get_paginator("scan").paginate(TableName=self._table)
         with storage_errors("list integrations"):
-            pages = self._client.get_paginator("scan").paginate(TableName=self._table)
             items = [from_item(item) for page in pages for item in page["Items"]]
         return [_integration_from(item) for item in items if not item["integration"].endswith(SUFFIX)]
 
