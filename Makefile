@@ -1,7 +1,7 @@
 # Everything goes through here; `make help` lists it. Needs Python 3.13 and make, installs the rest into .venv.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-iam prove torture demo audit lint types format validate build clean
+.PHONY: help run test unit-tests other-tests test-iam prove torture demo audit lint types format validate build clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -26,7 +26,7 @@ CORE := $(CORE),$(LAYER)/source.py,$(LAYER)/clients.py,$(LAYER)/listing.py,$(LAY
 CORE := $(CORE),$(LAYER)/http.py,$(LAYER)/network.py,$(LAYER)/addresses.py,$(LAYER)/tokens.py,$(LAYER)/envelope.py,$(LAYER)/model.py,$(LAYER)/errors.py
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Options of `make run`:'
 	@echo '  PORT=3000                   first of four ports (0: any free ones)'
@@ -46,11 +46,17 @@ run: .venv/synced $(BUILT_HERE) ## the whole application on this machine; Ctrl-C
 demo: .venv/synced $(BUILT_HERE) ## the whole story without a browser, told in text
 	@exec $(BIN)/python -m dev.demo
 
-test: .venv/synced lint types audit ## everything that CI runs
+test: .venv/synced lint ## everything that CI runs
+	@echo 'types, unit tests and all others at once; each says how it ended (alone: make types unit-tests other-tests)'
+	@$(MAKE) --no-print-directory -j $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) types audit unit-tests other-tests
+
+unit-tests: .venv/synced ## what needs nothing but this process, and how much of the layer it reaches (part of test)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit --cov --cov-report=
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='$(CORE)'
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests --ignore=tests/unit # much of it waits
+
+other-tests: .venv/synced ## emulators, the running stack, browsers, proofs in the size that fits (part of test)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests --ignore=tests/unit # much of it waits
 
 test-iam: .venv/synced ## the roles, judged by a second implementation of IAM (part of test)
 	$(BIN)/python -m pytest tests/contract/test_second_judge.py

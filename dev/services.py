@@ -14,7 +14,7 @@ from dev.mistakes import Mistake
 from dev.options import REPOSITORY
 from dev.supervisor import Launch, Supervisor
 
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 90.0
 LAST_LINES: Final = 5
 
 
