@@ -138,8 +138,14 @@ class MemoryDynamo:
         return _page(request, found, table, _projected(request, names) or index.shown)
 
     def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's shape
+        """Answer one page in the order of keys: unlike a query, a scan may go on after an item that is gone."""
         table = self._tables[request["TableName"]]
-        return _page(request, list(table.items.values()), table, None)
+        keys = sorted(table.items)
+        if "ExclusiveStartKey" in request:
+            start = table.key_of(request.pop("ExclusiveStartKey"))
+            keys = [key for key in keys if key > start]
+        shown = _projected(request, request.get("ExpressionAttributeNames", _NOTHING))
+        return _page(request, [table.items[key] for key in keys], table, shown)
 
 
 class _Paginator:

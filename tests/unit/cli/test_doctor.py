@@ -37,6 +37,17 @@ def key_pending_deletion(operator: Operator) -> None:
     )
 
 
+def second_key(operator: Operator) -> str:
+    """Name a second key, as a deployment does whose keys are replaced; return its id."""
+    key: dict[str, str] = operator.aws.client("kms").create_key()["KeyMetadata"]
+    operator.installation.outputs["OtherGrantKeyArn"] = key["Arn"]  # type: ignore[index]  # a dict underneath
+    return key["KeyId"]
+
+
+def keys_are_replaced(operator: Operator) -> None:
+    second_key(operator)
+
+
 def no_schedule(operator: Operator) -> None:
     operator.aws.client("scheduler").delete_schedule(Name="every-minute")
 
@@ -147,7 +158,7 @@ PROBLEMS = (
     clock_skew, function_missing, layer_missing, function_unusable, no_recovery, no_stream, other_epoch,
     integration_unusable, integration_held, no_heartbeat,
 )  # fmt: skip
-WARNINGS = (escrow_waiting, unprotected, no_ttl, overdue, reauth_required, integration_failing)
+WARNINGS = (keys_are_replaced, escrow_waiting, unprotected, no_ttl, overdue, reauth_required, integration_failing)
 
 
 def test_a_deployment_that_is_well_gives_nothing_to_say(operator: Operator) -> None:
@@ -172,6 +183,13 @@ def test_what_may_turn_bad_is_a_warning(operator: Operator, doubtful: Callable[[
     told = operator("doctor", "--json")
     assert {(each["code"], each["level"]) for each in told.json["findings"]} == {(doubtful.__name__, "warning")}
     assert told.code == Exit.OK
+
+
+def test_a_second_key_that_cannot_be_used_is_named_as_such(operator: Operator) -> None:
+    operator.aws.client("kms").disable_key(KeyId=second_key(operator))
+    told = operator("doctor", "--json")
+    assert [each["code"] for each in told.json["findings"]] == ["key_disabled"]
+    assert "OtherGrantKey is disabled. What it sealed cannot be opened." in told.json["findings"][0]["what"]
 
 
 def test_a_secret_that_will_be_deleted_counts_as_none(operator: Operator) -> None:

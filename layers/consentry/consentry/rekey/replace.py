@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Lock
 from typing import Final
 
 from consentry.errors import Misconfigured, UnreadableRecord
@@ -61,6 +62,7 @@ class Replace:
     rows: Rows
     envelopes: Envelopes
     _opened_again: set[Field] = field(default_factory=set)
+    _turn: Lock = field(default_factory=Lock)
 
     def __call__(self, row: Row) -> Told:
         """Raise `StorageUnavailable` if a key or the table fails: then the row is as it was, or under the present key.
@@ -82,9 +84,10 @@ class Replace:
         context = row.context(what)
         content = self.envelopes.open(row.sealed[what], context)
         sealed = self.envelopes.sealing_key(context).seal(content)
-        if what not in self._opened_again:
-            self._open_again(sealed, context, content)
-            self._opened_again.add(what)
+        with self._turn:
+            if what not in self._opened_again:
+                self._open_again(sealed, context, content)
+                self._opened_again.add(what)
         return sealed
 
     def _open_again(self, sealed: bytes, context: dict[str, str], content: Secret) -> None:
