@@ -9,6 +9,7 @@ from consentry.aws import sealed
 from consentry.aws.dynamodb import Refused, Update, apply
 from consentry.rekey.ports import Row
 from tests.simulation import replacing
+from tests.simulation.edges import ONE_KEY
 from tests.simulation.many import prepared
 from tests.simulation.replacing import replaced
 from tests.simulation.runs import BrokenInvariant
@@ -65,7 +66,7 @@ def test_it_breaks_if_a_write_does_not_ask_for_the_ciphertext_that_was_read(monk
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("_ANNOUNCED", replacing.ONE_KEY),  # nobody knows the second key when the first functions seal with it
+        ("_ANNOUNCED", ONE_KEY),  # nobody knows the second key when the first functions seal with it
         ("_REPLACED", replacing._DONE),  # the first key is not known any more before anything is replaced
     ],
 )

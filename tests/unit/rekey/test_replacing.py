@@ -86,8 +86,8 @@ class Vaulted:
         self.forget()
         return item
 
-    def change(self, name: str = "0", **attributes: object) -> None:
-        item = {**self.row(name), **to_item(attributes)}
+    def change(self, attributes: dict[str, object]) -> None:
+        item = {**self.row(), **to_item(attributes)}
         self.dynamo.client.put_item(TableName=self.table, Item=item)
 
     def row(self, name: str = "0") -> dict[str, Any]:
@@ -108,7 +108,8 @@ class Vaulted:
         self.dynamo.calls.clear()
 
     def until_the_end(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        rekey, answers = self.rekey, []
+        rekey = self.rekey
+        answers: list[dict[str, Any]] = []
         while not answers or answers[-1]["next"]:
             answers.append(rekey(event | ({"next": answers[-1]["next"]} if answers else {})))
         return answers
@@ -202,7 +203,7 @@ def fail(operation: str) -> None:
 def test_a_refresh_that_is_faster_wins(vaulted: Vaulted) -> None:
     vaulted.store()
     new = {what.value: vaulted.seal(what, vaulted.new, text=f"CNRY-newer-{what}") for what in FIELDS}
-    once(vaulted, "update_item", lambda: vaulted.change(gen=4, **new))
+    once(vaulted, "update_item", lambda: vaulted.change({"gen": 4, **new}))
     assert told(vaulted.rekey(WRITE)) == {"raced": 1}
     assert set(vaulted.opened(vaulted.new).values()) == {f"CNRY-newer-{what}" for what in FIELDS}
 
@@ -244,7 +245,7 @@ def test_a_record_that_is_always_written_by_others_is_left_and_counted(vaulted: 
 
     def always(called: str) -> None:
         if called == "update_item":
-            vaulted.change(grant=vaulted.seal(Field.GRANT))
+            vaulted.change({"grant": vaulted.seal(Field.GRANT)})
 
     vaulted.dynamo.before = always
     assert told(vaulted.rekey(WRITE)) == {"left": 1}
@@ -323,7 +324,8 @@ def test_it_stops_in_time_and_goes_on_where_it_was(vaulted: Vaulted, monkeypatch
             vaulted.clock.remaining -= 20
 
     vaulted.dynamo.before = slowly
-    answers, place = [], None
+    answers: list[dict[str, Any]] = []
+    place = None
     while not answers or place:
         vaulted.clock.remaining = STOP_SECONDS + 30
         answers.append(vaulted.rekey({**WRITE, "next": place}))
