@@ -1,6 +1,7 @@
 """`consentry doctor`: a deployment that is well, and each way in which it is not, named."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -183,6 +184,12 @@ def test_what_may_turn_bad_is_a_warning(operator: Operator, doubtful: Callable[[
     told = operator("doctor", "--json")
     assert {(each["code"], each["level"]) for each in told.json["findings"]} == {(doubtful.__name__, "warning")}
     assert told.code == Exit.OK
+
+
+def test_the_second_keys_of_the_local_stack_are_nothing_to_remind_of(operator: Operator) -> None:
+    second_key(operator)
+    operator.installation = replace(operator.installation, local=True)
+    assert codes(operator) == set()
 
 
 def test_a_second_key_that_cannot_be_used_is_named_as_such(operator: Operator) -> None:

@@ -157,7 +157,7 @@ def under_others(row: Row, envelopes: Envelopes) -> tuple[tuple[Field, ...], str
 
 def _does_not_open(what: str, detail: str) -> KeyDoesNotOpen:
     sentence = (
-        f"What the present key for {what} seals does not open, so nothing is replaced. "
-        "Let the key's policy allow kms:Decrypt as well as kms:GenerateDataKey, then go on."
+        f"What the present key for {what} seals could not be opened again, so nothing was written. Say it again; "
+        "if it stays so, let the key's policy allow kms:Decrypt as well as kms:GenerateDataKey."
     )
     return KeyDoesNotOpen(sentence, detail=detail)
