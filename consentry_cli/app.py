@@ -9,6 +9,7 @@ from consentry_cli.integrations import integrations
 from consentry_cli.keys import keys
 from consentry_cli.moving import export, import_
 from consentry_cli.providers import providers
+from consentry_cli.replacing import replace
 from consentry_cli.sessions import sessions
 from consentry_cli.settings import common
 from consentry_cli.tokens import token
@@ -34,3 +35,4 @@ for command in (connections, doctor, integrations, keys, providers, sessions, to
     consentry.add_command(command)
 for command in (export, import_):
     connections.add_command(command)
+keys.add_command(replace)

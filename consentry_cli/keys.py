@@ -1,4 +1,4 @@
-"""`consentry keys`: whom an export is sealed to."""
+"""`consentry keys`: whom an export is sealed to, and the vault's own keys."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from consentry_cli.settings import Settings, common, needs
 
 @click.group()
 def keys() -> None:
-    """Whom an export is sealed to."""
+    """Whom an export is sealed to, and the vault's own keys replaced by others."""
 
 
 @keys.command()

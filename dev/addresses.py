@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from dev.options import Options
+from dev.other_keys import OTHER_KEYS
 from dev.services import Ports
 
 LEAST_REFRESH_SECONDS: Final = 60
@@ -45,6 +46,7 @@ class Addresses:
             "InsecureProviderOrigins": self.insecure_provider_origins,
             "DeployExamples": "true",
             "DeployTransfer": "true",
+            **OTHER_KEYS,
             "HubSpotApiBase": f"{self.authorization_server}/api.hubapi.com",
             "HotjarApiBase": f"{self.authorization_server}/api.hotjar.io",
             "HotmartApiBase": f"{self.authorization_server}/developers.hotmart.com",

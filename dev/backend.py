@@ -10,12 +10,16 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from moto.kms.models import kms_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from dev.account import REGION
 from dev.forgetting import forgetful_iterators, forgetful_streams, untracked_models
 from dev.invoke import PUT_EVENTS
+from dev.other_keys import OTHER_KEY_IDS
 from dev.outages import Outages
+from dev.payloads import ACCOUNT
 from dev.recording import Recording
 from dev.streams import whole_inserts
 
@@ -71,6 +75,17 @@ def _pass_on(environ: Environ, start_response: StartResponse, port: int) -> Iter
     return [payload]
 
 
+def make_other_keys() -> None:
+    """Make the second pair of keys: moto chooses ids at random, and theirs take those ids' place."""
+    backend = kms_backends[ACCOUNT][REGION]
+    for key_id in OTHER_KEY_IDS.values():
+        made = backend.create_key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "a second key", None)
+        del backend.keys[made.id]
+        made.id = key_id
+        made.arn = f"{made.arn.rpartition('/')[0]}/{key_id}"
+        backend.keys[key_id] = made
+
+
 class _Handler(MotoRequestHandler):
     disable_nagle_algorithm = True
 
@@ -88,6 +103,7 @@ def main() -> None:
     forgetful_iterators()
     untracked_models()
     whole_inserts()
+    make_other_keys()
     moto: Application = DomainDispatcherApplication(create_backend_app)
     application = Outages(Recording(with_functions(serialised(moto), arguments.functions)))
     make_server("127.0.0.1", arguments.port, application, threaded=True, request_handler=_Handler).serve_forever()

@@ -49,6 +49,13 @@ def _handler(server: InvokeServer) -> type[BaseHTTPRequestHandler]:
             else:
                 self._control()
 
+        def do_PUT(self) -> None:  # noqa: N802 - as do_GET
+            asked = CONFIGURATION.fullmatch(self.path)
+            if asked:
+                self.answer(*_configured(server.find(asked[1]), asked[1], self.body()))
+            else:
+                self._control()
+
         def do_POST(self) -> None:  # noqa: N802 - as do_GET
             payload = self.body() or b"{}"
             if server.bus and self.headers.get("X-Amz-Target") == PUT_EVENTS:
@@ -92,6 +99,16 @@ def _described(pool: Pool | None, name: str) -> tuple[int, bytes, dict[str, str]
     if pool is None:
         return _unknown(name)
     return 200, json.dumps(_configuration(pool.spec)).encode(), {"Content-Type": "application/json"}
+
+
+def _configured(pool: Pool | None, name: str, wanted: bytes) -> tuple[int, bytes, dict[str, str]]:
+    """Do what UpdateFunctionConfiguration does to the environment, and to nothing else.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
+    """
+    if pool is not None:
+        pool.configure(json.loads(wanted)["Environment"]["Variables"])
+    return _described(pool, name)
 
 
 def _configuration(spec: FunctionSpec) -> dict[str, object]:

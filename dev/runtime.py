@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -74,7 +74,7 @@ class Worker:
     """One process and its Runtime API; handles one invocation at a time."""
 
     def __init__(self, spec: FunctionSpec, start: StartWorker, log: Log) -> None:
-        self._spec = spec
+        self.spec = spec
         self._log = log
         self._lock = threading.Lock()
         self._ready = threading.Event()
@@ -90,8 +90,8 @@ class Worker:
         if not self._api.polled.wait(INIT_SECONDS):
             self.init_failure = Answer.failure("Sandbox.Timedout", f"Init timed out after {INIT_SECONDS:.2f} seconds")
             self.kill()
-        timeout = self._spec.timeout_seconds
-        invocation = Invocation(str(uuid.uuid4()), self._spec.arn, int((time.time() + timeout) * 1000), payload)
+        timeout = self.spec.timeout_seconds
+        invocation = Invocation(str(uuid.uuid4()), self.spec.arn, int((time.time() + timeout) * 1000), payload)
         with self._lock:
             if not self.usable or self.child.poll() is not None:
                 raise WorkerGone
@@ -126,7 +126,7 @@ class Worker:
         """Copy the output to the log until the process ends, then fail what it was doing."""
         if self.child.stdout is not None:
             for line in self.child.stdout:
-                self._log.write_line(self._spec.logical_id, line.decode(errors="replace").rstrip("\n"))
+                self._log.write_line(self.spec.logical_id, line.decode(errors="replace").rstrip("\n"))
             self.child.stdout.close()
         code = self.child.wait()
         with self._lock:
@@ -146,7 +146,7 @@ class Worker:
 
     def _failed(self, invocation: Invocation, error_type: str, message: str) -> Answer:
         sentence = f"RequestId: {invocation.request_id} Error: {message}"
-        self._log.write_line(self._spec.logical_id, sentence)
+        self._log.write_line(self.spec.logical_id, sentence)
         return Answer.failure(error_type, sentence)
 
 
@@ -173,6 +173,15 @@ class Pool:
             finally:
                 self._release(worker)
         return Answer.failure("Runtime.ExitError", "Runtime exited during init; see the functions' log")
+
+    def configure(self, environment: Mapping[str, str]) -> None:
+        """Tell workers that start from now on something else; those that are busy end with what they do."""
+        with self._changed:
+            self.spec = replace(self.spec, environment=dict(environment))
+            idle, self._idle = self._idle, []
+            self._workers.difference_update(idle)
+        for worker in idle:
+            worker.kill()
 
     def pids(self) -> list[int]:
         with self._changed:
@@ -206,6 +215,8 @@ class Pool:
 
     def _release(self, worker: Worker) -> None:
         with self._changed:
+            if worker.spec is not self.spec:
+                worker.kill()
             if worker.usable:
                 self._idle.append(worker)
             else:

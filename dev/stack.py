@@ -176,7 +176,7 @@ class LocalStack:
             ca_bundle=str(self._ca_bundle) if self._ca_bundle else None,
             stack=STACK,
             tables=_named(told, "TABLE", ("connections", "pending", "integrations")),
-            keys=_named(told, "KEY", ("access", "grant")),
+            keys=_named(told, "KEY", ("access", "grant", "other_access", "other_grant")),
             functions={spec.logical_id: spec.name for spec in deployment.functions},
             queue_url=queue_url,
             dead_letter_queue_url=dead_letters,

@@ -74,7 +74,11 @@ def load(path: Path, given: Mapping[str, str], pseudo: Mapping[str, object]) -> 
         for logical_id, raw in transformed["Resources"].items()
         if "Condition" not in raw or resolver.condition(raw["Condition"])
     }
-    outputs = {name: raw["Value"] for name, raw in (transformed.get("Outputs") or {}).items()}
+    outputs = {
+        name: raw["Value"]
+        for name, raw in (transformed.get("Outputs") or {}).items()
+        if "Condition" not in raw or resolver.condition(raw["Condition"])
+    }
     return Template(resources=resources, resolver=resolver, layers=layers, outputs=outputs)
 
 

@@ -64,6 +64,21 @@ def keys(installation: Installation) -> Iterator[Finding]:
         told = or_absent(partial(installation.aws.call, "kms", "describe_key", KeyId=arn))
         yield from _state(logical_id, effect, told["KeyMetadata"] if told else {"KeyState": "missing", "Arn": arn})
 
+    for logical_id in _KEYS:
+        if arn := installation.outputs.get(f"Other{logical_id}Arn", ""):
+            yield from _second(installation, logical_id, arn)
+
+
+def _second(installation: Installation, logical_id: str, arn: str) -> Iterator[Finding]:
+    """A key is being replaced: what the second one sealed is still to be opened. The local stack always has two."""
+    told = or_absent(partial(installation.aws.call, "kms", "describe_key", KeyId=arn))
+    key = told["KeyMetadata"] if told else {"KeyState": "missing", "Arn": arn}
+    found = list(_state(f"Other{logical_id}", "What it sealed cannot be opened", key))
+    what = f"A second key is named beside {logical_id} ({arn})."
+    remedy = "See what is under it: consentry keys replace --dry-run. Then go on with docs/keys.md."
+    reminder = [] if installation.local else [Finding("keys_are_replaced", what, remedy, Level.WARNING)]
+    yield from found or reminder
+
 
 def _state(logical_id: str, effect: str, key: Mapping[str, Any]) -> Iterator[Finding]:
     state = key["KeyState"]

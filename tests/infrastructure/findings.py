@@ -159,9 +159,26 @@ def key_uses(template: Template) -> dict[str, set[tuple[str, str, str]]]:
     for role, statement in role_statements(template):
         for action in listed(statement["Action"]):
             if action.startswith("kms:"):
-                key = statement["Resource"]["Fn::GetAtt"][0]
-                uses.setdefault(role, set()).update((action, key, field) for field in fields(statement) or {"any"})
+                keys = [key_named(each) for each in listed(statement["Resource"])]
+                uses.setdefault(role, set()).update(
+                    (action, key, field) for key in keys for field in fields(statement) or {"any"}
+                )
     return uses
+
+
+def key_named(resource: object) -> str:
+    """Name the key that a statement or variable means: `GrantKey` is the present one, `OtherGrantKey` the second.
+
+    Whatever mixes them up is returned as it is written.
+    """
+    for kind in ("AccessKey", "GrantKey"):
+        present = {"Fn::If": [f"Own{kind}", {"Fn::GetAtt": [kind, "Arn"]}, {"Ref": f"{kind}Arn"}]}
+        other = {"Fn::If": [f"HasOther{kind}", {"Ref": f"Other{kind}Arn"}, {"Ref": "AWS::NoValue"}]}
+        if resource == present:
+            return kind
+        if resource == other:
+            return f"Other{kind}"
+    return json.dumps(resource)
 
 
 def routes_not_as_declared(template: Template) -> list[str]:

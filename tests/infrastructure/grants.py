@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from tests.infrastructure.findings import key_named
 from tests.infrastructure.transformed import Template, listed, policy_statements, resources
 
 _ROUTES: Final = "$default/"
@@ -59,6 +60,8 @@ def _short(key: str) -> str:
 def _target(resource: Any) -> str:  # noqa: ANN401 - any intrinsic
     """Return a resource in short: its logical id, the end of its ARN, or a route."""
     match resource:
+        case {"Fn::If": _}:
+            return key_named(resource)
         case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
             return str(name)
         case {"Fn::Sub": text}:
@@ -84,6 +87,7 @@ GRANTS: Final = {
         dynamodb:UpdateItem ConnectionsTable
         dynamodb:UpdateItem PendingTable
         kms:Decrypt GrantKey if context:field
+        kms:Decrypt OtherGrantKey if context:field
         kms:GenerateDataKey AccessKey if context:field
         kms:GenerateDataKey GrantKey if context:field
         logs:CreateLogStream CallbackLogGroup
@@ -122,7 +126,9 @@ GRANTS: Final = {
         dynamodb:UpdateItem ConnectionsTable
         dynamodb:UpdateItem PendingTable
         kms:Decrypt AccessKey if context:field
+        kms:Decrypt OtherAccessKey if context:field
         kms:Decrypt GrantKey if context:field
+        kms:Decrypt OtherGrantKey if context:field
         kms:GenerateDataKey AccessKey if context:field
         kms:GenerateDataKey GrantKey if context:field
         lambda:InvokeFunction RefreshFunction
@@ -137,10 +143,27 @@ GRANTS: Final = {
         dynamodb:Scan ConnectionsTable if dynamodb:Attributes dynamodb:Select
         dynamodb:UpdateItem ConnectionsTable
         kms:Decrypt GrantKey if context:field
+        kms:Decrypt OtherGrantKey if context:field
         kms:GenerateDataKey AccessKey if context:field
         kms:GenerateDataKey GrantKey if context:field
         logs:CreateLogStream TransferLogGroup
         logs:PutLogEvents TransferLogGroup
+    """,
+    "RekeyFunctionRole": """
+        dynamodb:GetItem ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        dynamodb:Scan ConnectionsTable if dynamodb:Attributes dynamodb:Select
+        dynamodb:Scan PendingTable if dynamodb:Attributes dynamodb:Select
+        dynamodb:UpdateItem ConnectionsTable if dynamodb:Attributes dynamodb:ReturnValues
+        kms:Decrypt AccessKey if context:field
+        kms:Decrypt OtherAccessKey if context:field
+        kms:Decrypt GrantKey if context:field
+        kms:Decrypt OtherGrantKey if context:field
+        kms:GenerateDataKey AccessKey if context:field
+        kms:GenerateDataKey GrantKey if context:field
+        logs:CreateLogStream RekeyLogGroup
+        logs:PutLogEvents RekeyLogGroup
+        sqs:GetQueueAttributes EscrowDeadLetterQueue
+        sqs:GetQueueAttributes EscrowQueue
     """,
     "RefreshDispatchFunctionRole": """
         dynamodb:Query ${ConnectionsTable}/index/due
@@ -162,6 +185,7 @@ GRANTS: Final = {
         dynamodb:UpdateItem ConnectionsTable
         dynamodb:UpdateItem IntegrationsTable if dynamodb:LeadingKeys
         kms:Decrypt GrantKey if context:field
+        kms:Decrypt OtherGrantKey if context:field
         kms:GenerateDataKey AccessKey if context:field
         kms:GenerateDataKey GrantKey if context:field
         logs:CreateLogStream RefreshLogGroup
@@ -225,11 +249,14 @@ GRANTS: Final = {
     "ReadPolicy": """
         dynamodb:GetItem ConnectionsTable if dynamodb:Attributes dynamodb:Select
         kms:Decrypt AccessKey if context:field
+        kms:Decrypt OtherAccessKey if context:field
     """,
     "ReadTenantPolicy": """
         dynamodb:GetItem ConnectionsTable if dynamodb:Attributes dynamodb:LeadingKeys dynamodb:Select
         kms:Decrypt AccessKey if context:field context:tenant no tag/consentry-integration
+        kms:Decrypt OtherAccessKey if context:field context:tenant no tag/consentry-integration
         kms:Decrypt AccessKey if context:connection context:field context:tenant
+        kms:Decrypt OtherAccessKey if context:connection context:field context:tenant
     """,
     "ListPolicy": """
         dynamodb:Query ConnectionsTable if dynamodb:Attributes dynamodb:Select

@@ -26,7 +26,7 @@ def loaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")  # the SAM translator asks boto3 for it
     return load(
         path,
-        {"DeployExamples": "true", "DeployTransfer": "true"},
+        {"DeployExamples": "true", "DeployTransfer": "true", "OtherGrantKeyArn": "arn:aws:kms:eu-central-1:1:key/x"},
         Place(stack="s", region="eu-central-1", base_url="https://a.example").pseudo_parameters,
     )
 

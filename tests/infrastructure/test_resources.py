@@ -45,23 +45,33 @@ ENGINE = {
 }  # fmt: skip
 RETURN = {"CONSENTRY_RETURN_URLS"}
 COMPANY = {"CONSENTRY_COMPANY_NAME", "CONSENTRY_ACCENT_COLOR", "CONSENTRY_COMPANY_LOGO"}
-CONSUMER = {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION"}
+CONSUMER = {
+    "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_OTHER_ACCESS_KEY", "CONSENTRY_REFRESH_FUNCTION",
+}  # fmt: skip
+OTHER_GRANT = {"CONSENTRY_OTHER_GRANT_KEY"}
 ENVIRONMENTS = {
     "AuthorizeFunction": FLOW | PROVIDERS | COMPANY | {"CONSENTRY_PUBLIC_BASE_URL"},
-    "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY,
+    "CallbackFunction": (FLOW | ENGINE) - {"CONSENTRY_INTEGRATIONS_TABLE"} | RETURN | PROVIDERS | COMPANY | OTHER_GRANT,
     "ConnectFunction": (FLOW - {"CONSENTRY_GRANT_KEY"}) | RETURN | PROVIDERS | COMPANY
     | {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_PUBLIC_BASE_URL"},
     "CredentialsFunction": (FLOW | ENGINE) - {"CONSENTRY_SECRETS_PREFIX"} | RETURN | PROVIDERS | COMPANY
     | {"CONSENTRY_PUBLIC_BASE_URL"},
-    "ManageFunction": FLOW | ENGINE | RETURN | PROVIDERS | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_REFRESH_FUNCTION"},
+    "ManageFunction": FLOW | ENGINE | RETURN | PROVIDERS | OTHER_GRANT
+    | {"CONSENTRY_PUBLIC_BASE_URL", "CONSENTRY_REFRESH_FUNCTION", "CONSENTRY_OTHER_ACCESS_KEY"},
     "RefreshDispatchFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_REFRESH_QUEUE", *PROVIDERS,
     },
-    "RefreshFunction": ENGINE | PROVIDERS | {"CONSENTRY_ESCROW_QUEUE", "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE"},
+    "RefreshFunction": ENGINE | PROVIDERS | OTHER_GRANT
+    | {"CONSENTRY_ESCROW_QUEUE", "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE"},
     "EscrowFunction": {"CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_ESCROW_QUEUE"},
     "TransferFunction": {
         "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_INTEGRATIONS_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
-        "CONSENTRY_EPOCH", *PROVIDERS,
+        "CONSENTRY_EPOCH", *PROVIDERS, *OTHER_GRANT,
+    },
+    "RekeyFunction": {
+        "CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_PENDING_TABLE", "CONSENTRY_ACCESS_KEY", "CONSENTRY_GRANT_KEY",
+        "CONSENTRY_OTHER_ACCESS_KEY", "CONSENTRY_OTHER_GRANT_KEY", "CONSENTRY_ESCROW_QUEUE",
+        "CONSENTRY_ESCROW_DEAD_LETTER_QUEUE",
     },
     "EventsFunction": {"CONSENTRY_EVENT_BUS", "CONSENTRY_EVENTS_DEAD_LETTER_QUEUE"},
     "NotifyFunction": set(),
@@ -120,6 +130,7 @@ def test_functions_end_before_whoever_waits_for_them(template: Template) -> None
         "NotifyFunction": 29,
         "MaintainFunction": 55,
         "TransferFunction": 55,
+        "RekeyFunction": 55,
         "TicketsFunction": 29,
         "SurveysFunction": 29,
         "SalesFunction": 29,
@@ -232,7 +243,12 @@ def test_the_example_consumers_have_the_consumers_layer_alone(template: Template
     assert {name: count for name, count in layers.items() if count != 2} == dict.fromkeys(EXAMPLES, 1)
 
 
-ON_REQUEST = {"ExamplesAreDeployed": EXAMPLES, "TransferIsDeployed": {"TransferFunction"}}
+ON_REQUEST = {
+    "ExamplesAreDeployed": EXAMPLES,
+    "TransferIsDeployed": {"TransferFunction"},
+    "KeysAreReplaced": {"RekeyFunction"},
+}
+OTHER_KEYS = {f"Other{kind}KeyArn": f"HasOther{kind}Key" for kind in ("Access", "Grant")}
 RULE_OF_NOTIFY = {"NotifyRule", "NotifyPermission"}
 
 
@@ -249,7 +265,8 @@ def test_what_opens_grants_for_export_and_the_examples_are_deployed_on_request_a
         for part in ("Function", "FunctionRole", "LogGroup")
     }
     outputs = {name: each["Condition"] for name, each in template["Outputs"].items() if "Condition" in each}
-    assert outputs == {f"{name}Name": condition for condition, names in ON_REQUEST.items() for name in names}
+    on_request = {f"{name}Name": condition for condition, names in ON_REQUEST.items() for name in names}
+    assert outputs == on_request | OTHER_KEYS
     assert all(template["Resources"][each]["Condition"] == "ExamplesAreDeployed" for each in RULE_OF_NOTIFY)
     assert all(template["Parameters"][each]["Default"] == "false" for each in ("DeployExamples", "DeployTransfer"))
 
@@ -318,6 +335,10 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
         "ProviderFiles": "/opt/providers",
         "DeployExamples": "false",
         "DeployTransfer": "false",
+        "AccessKeyArn": "",
+        "GrantKeyArn": "",
+        "OtherAccessKeyArn": "",
+        "OtherGrantKeyArn": "",
         "HubSpotApiBase": "https://api.hubapi.com",
         "HotjarApiBase": "https://api.hotjar.io",
         "HotmartApiBase": "https://developers.hotmart.com",
@@ -336,6 +357,14 @@ def test_the_contracts_parameters_and_their_defaults() -> None:
             "ReturnUrls",
             ["", "https://a.example/return,https://b.example/return"],
             "https://a.example, https://b.example",
+        ),
+        *(
+            (
+                f"{which}KeyArn",
+                ["", "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+                "arn:aws:kms:eu-central-1:111122223333:alias/grant",
+            )
+            for which in ("Access", "Grant", "OtherAccess", "OtherGrant")
         ),
         ("EventBusName", ["default", "partner/acme-1"], "arn:aws:events:eu-central-1:123456789012:event-bus/default"),
         ("CompanyName", ["", "Acme", "Acme Ltda. São Paulo"], "<b>Acme</b>"),

@@ -10,11 +10,13 @@ import pytest
 from consentry.aws.connections import SUMMARY_ATTRIBUTES
 from consentry.aws.grants import EXPORTED_ATTRIBUTES
 from consentry.aws.maintenance import READ_ATTRIBUTES
+from consentry.aws.sealed import FLOW_ATTRIBUTES, SEALED_ATTRIBUTES
 from consentry.model import Connection, ConnectionKey, Grant, Status
 from consentry.record import READ_ATTRIBUTES as READ_ATTRIBUTES_OF_A_READER
 from consentry.web.manage import shown
 from tests.infrastructure.findings import (
     conditions_true_of_none,
+    key_named,
     key_uses,
     keys_used_without_a_field,
     managed_policies,
@@ -31,6 +33,7 @@ from tests.infrastructure.transformed import (
     Template,
     environment,
     listed,
+    policy_statements,
     resources,
     role_of,
     role_statements,
@@ -49,6 +52,7 @@ FUNCTIONS = (
     "EventsFunction",
     "MaintainFunction",
     "TransferFunction",
+    "RekeyFunction",
     "NotifyFunction",
     "TicketsFunction",
     "SurveysFunction",
@@ -58,6 +62,7 @@ DECRYPT, NEW_KEY = "kms:Decrypt", "kms:GenerateDataKey"
 SEAL_ACCESS_TOKEN = (NEW_KEY, "AccessKey", "access_token")
 OPEN_ACCESS_TOKEN = (DECRYPT, "AccessKey", "access_token")
 SEAL_GRANT, OPEN_GRANT = (NEW_KEY, "GrantKey", "grant"), (DECRYPT, "GrantKey", "grant")
+type KeyUse = tuple[str, str, str]
 SEAL_FLOW, OPEN_FLOW = (NEW_KEY, "GrantKey", "flow"), (DECRYPT, "GrantKey", "flow")
 
 
@@ -203,9 +208,14 @@ def test_every_use_of_a_key_names_the_field_it_is_for(template: Template) -> Non
     assert keys_used_without_a_field(template) == []
 
 
+def with_others(uses: set[KeyUse]) -> set[KeyUse]:
+    """Whoever opens what the present key sealed opens what a second one did; nobody seals with that."""
+    return uses | {(action, f"Other{key}", field) for action, key, field in uses if action == DECRYPT}
+
+
 def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> None:
     uses = key_uses(template)
-    assert {function: uses.get(role_of(template, function), set()) for function in FUNCTIONS} == {
+    wanted: dict[str, set[KeyUse]] = {
         "AuthorizeFunction": {SEAL_FLOW},
         "CallbackFunction": {SEAL_FLOW, OPEN_FLOW, SEAL_GRANT, SEAL_ACCESS_TOKEN},
         "ConnectFunction": set(),
@@ -218,17 +228,21 @@ def test_each_function_may_do_exactly_this_with_the_keys(template: Template) -> 
         "NotifyFunction": set(),
         "MaintainFunction": set(),
         "TransferFunction": {OPEN_GRANT, SEAL_GRANT, SEAL_ACCESS_TOKEN},
+        "RekeyFunction": {OPEN_GRANT, SEAL_GRANT, OPEN_ACCESS_TOKEN, SEAL_ACCESS_TOKEN},
         "TicketsFunction": {OPEN_ACCESS_TOKEN},
         "SurveysFunction": {OPEN_ACCESS_TOKEN},
         "SalesFunction": {OPEN_ACCESS_TOKEN},
     }
+    assert {function: uses.get(role_of(template, function), set()) for function in FUNCTIONS} == {
+        function: with_others(each) for function, each in wanted.items()
+    }
 
 
-def test_only_the_functions_that_refresh_and_that_export_can_open_a_grant(template: Template) -> None:
+def test_only_the_functions_that_refresh_export_and_replace_keys_can_open_a_grant(template: Template) -> None:
     able = {
         role for role, uses in key_uses(template).items() if OPEN_GRANT in uses or (DECRYPT, "GrantKey", "any") in uses
     }
-    assert able == {role_of(template, "RefreshFunction"), role_of(template, "TransferFunction")}
+    assert able == {role_of(template, f"{name}Function") for name in ("Refresh", "Transfer", "Rekey")}
 
 
 def test_an_export_goes_through_grants_and_no_access_token(template: Template) -> None:
@@ -289,6 +303,68 @@ def test_maintenance_goes_through_all_connections_and_touches_no_token(template:
     assert "access_token" not in read
     assert not {"access_token", "grant"} & written
     assert actions_on(template, "MaintainFunction", "ConnectionsTable") == {"dynamodb:Scan", "dynamodb:UpdateItem"}
+
+
+def test_who_replaces_keys_sees_and_writes_ciphertexts_and_nothing_else(template: Template) -> None:
+    conditions = [
+        statement(template, "RekeyFunction", action)["Condition"] for action in ("dynamodb:Scan", "dynamodb:UpdateItem")
+    ]
+    for each in conditions:
+        assert each["ForAllValues:StringEquals"]["dynamodb:Attributes"] == list(SEALED_ATTRIBUTES)
+    of_flows = next(
+        each
+        for name, each in role_statements(template)
+        if name == "RekeyFunctionRole" and "PendingTable" in json.dumps(each["Resource"])
+    )
+    assert of_flows["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == list(FLOW_ATTRIBUTES)
+    assert actions_on(template, "RekeyFunction", "ConnectionsTable") == {
+        "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem",
+    }  # fmt: skip
+
+
+KEYS = {
+    "stack": "arn:aws:kms:eu-central-1:111122223333:key/stack",
+    "named": "arn:aws:kms:eu-central-1:111122223333:key/named",
+    "other": "arn:aws:kms:eu-central-1:444455556666:key/other",
+}
+
+
+@pytest.mark.parametrize(
+    ("named", "other", "opens", "seals"),
+    [
+        (False, False, ["stack"], ["stack"]),
+        (False, True, ["stack", "other"], ["stack"]),
+        (True, False, ["named"], ["named"]),
+        (True, True, ["named", "other"], ["named"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Access", "Grant"])
+def test_the_key_that_is_named_seals_and_the_second_one_is_opened_alone(
+    template: Template, kind: str, named: bool, other: bool, opens: list[str], seals: list[str]
+) -> None:
+    parameters = {f"{kind}KeyArn": KEYS["named"] * named, f"Other{kind}KeyArn": KEYS["other"] * other}
+    resolve = resolver(template, **parameters).resolve
+    wanted = {DECRYPT: [KEYS.get(each) for each in opens], NEW_KEY: [KEYS.get(each) for each in seals]}
+    found = set()
+    policies = [each for _, each in policy_statements(template)]
+    for each in [*(each for _, each in role_statements(template)), *policies]:
+        named_keys = {key_named(key).removeprefix("Other") for key in listed(each["Resource"])}
+        for action in listed(each["Action"]) if named_keys == {f"{kind}Key"} else []:
+            arns = [KEYS["stack"] if arn.endswith(f"-{kind}Key") else arn for arn in listed(resolve(each["Resource"]))]
+            assert arns == wanted[action]
+            found.add(action)
+    assert found == {DECRYPT, NEW_KEY}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_knows_the_keys_that_its_role_may_use(template: Template, function: str) -> None:
+    told = environment(template, function)
+    uses = {(action, key) for action, key, _ in key_uses(template).get(role_of(template, function), set())}
+    for kind in ("Access", "Grant"):
+        present, other = f"CONSENTRY_{kind.upper()}_KEY", f"CONSENTRY_OTHER_{kind.upper()}_KEY"
+        assert (present in told) == any(key == f"{kind}Key" for _, key in uses)
+        assert (told.get(other) == {"Ref": f"Other{kind}KeyArn"}) == ((DECRYPT, f"Other{kind}Key") in uses)
+        assert present not in told or key_named(told[present]) == f"{kind}Key"
 
 
 @pytest.mark.parametrize("function", ["RefreshFunction", "RefreshDispatchFunction", "MaintainFunction"])

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from botocore.exceptions import ClientError
 
 from consentry.errors import UnreadableRecord
-from consentry.model import Secret
+from consentry.model import Field, Secret
 from consentry.oauth.provider import Rotation
 from consentry.oauth.wire import HttpAnswer, TokenRequest
 from consentry.ports import NotDelivered, StorageUnavailable, Undetermined
@@ -40,7 +40,20 @@ class World(Protocol):
 
     def tell_revocation(self, worker: Worker, credential: str) -> None: ...
 
+    def tell_opening(self, worker: Worker, key: str, *, known: bool) -> None: ...
+
     def tell_repeat(self, worker: Worker, operation: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a function is told of: the key that seals, and a second one that is opened as well."""
+
+    present: str = "first"
+    other: str = ""
+
+
+ONE_KEY = Keys()
 
 
 @dataclass(slots=True)  # not frozen: made for every invocation
@@ -49,6 +62,7 @@ class Edge:
 
     world: World
     worker: Worker
+    keys: Keys = ONE_KEY
 
     def call[T](self, port: str, name: str, act: Callable[[], T], error: Callable[[str], Exception]) -> T:
         """Make one call of a port: it takes effect once, twice or not at all, and answers, fails or never returns."""
@@ -175,8 +189,12 @@ class WorkerSqs:
         return lambda **request: edge.call("queue", operation, lambda: act(**request), _client_error)
 
 
-def sealed(context: Mapping[str, str], plaintext: str) -> bytes:
-    return f"{context['tenant']}|{context['connection']}|{context['field']}\n{plaintext}".encode()
+def sealed(context: Mapping[str, str], plaintext: str, key: str = ONE_KEY.present) -> bytes:
+    return f"{key}|{context['tenant']}|{context['connection']}|{context['field']}\n{plaintext}".encode()
+
+
+def key_of_sealed(ciphertext: bytes) -> str:
+    return ciphertext.partition(b"|")[0].decode()
 
 
 def opened(ciphertext: bytes) -> str:
@@ -186,9 +204,10 @@ def opened(ciphertext: bytes) -> str:
 @dataclass(slots=True)  # not frozen: made for every invocation
 class _Key:
     context: Mapping[str, str]
+    key: str
 
     def seal(self, plaintext: Secret) -> bytes:
-        return sealed(self.context, plaintext.reveal())
+        return sealed(self.context, plaintext.reveal(), self.key)
 
 
 @dataclass(slots=True)  # not frozen: made for every invocation
@@ -198,15 +217,22 @@ class WorkerEnvelopes:
     edge: Edge
 
     def sealing_key(self, context: Mapping[str, str]) -> _Key:
-        return self.edge.call("kms", "data key", lambda: _Key(context), _unavailable)
+        key = self.edge.keys.present
+        return self.edge.call("kms", "data key", lambda: _Key(context, key), _unavailable)
 
     def open(self, ciphertext: bytes, context: Mapping[str, str]) -> Secret:
-        return self.edge.call("kms", "open", lambda: _opened(ciphertext, context), _unavailable)
+        edge = self.edge
+        key = key_of_sealed(ciphertext)
+        edge.world.tell_opening(edge.worker, key, known=key in {edge.keys.present, edge.keys.other})
+        return edge.call("kms", "open", lambda: _opened(ciphertext, context, key), _unavailable)
+
+    def is_current(self, ciphertext: bytes, field: Field) -> bool:
+        return key_of_sealed(ciphertext) == self.edge.keys.present
 
 
-def _opened(ciphertext: bytes, context: Mapping[str, str]) -> Secret:
+def _opened(ciphertext: bytes, context: Mapping[str, str], key: str) -> Secret:
     plaintext = opened(ciphertext)
-    if ciphertext != sealed(context, plaintext):
+    if ciphertext != sealed(context, plaintext, key):
         raise UnreadableRecord("sealed for another record")
     return Secret(plaintext)
 

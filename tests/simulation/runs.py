@@ -68,10 +68,10 @@ class BrokenInvariant(AssertionError):
         self.what = what
 
 
-def run(seed: int, options: Options | None = None) -> Report:
+def run(seed: int, options: Options | None = None, kind: "type[Schedule] | None" = None) -> Report:
     """Run one schedule; raise `BrokenInvariant` if anything happens that must not."""
     random = Random(seed)  # noqa: S311 - a schedule that can be repeated
-    schedule = Schedule(seed, random, options or Options())
+    schedule = (kind or Schedule)(seed, random, options or Options())
     with schedule.world.observed():
         schedule.play()
     report = schedule.report()

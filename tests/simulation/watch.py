@@ -65,6 +65,11 @@ def credential_of(item: Item) -> str:
     return str(grant.get("refresh_token") or grant["client_secret"])
 
 
+def _content(ciphertext: bytes) -> bytes:
+    """Return what a ciphertext says, without the key that it is under."""
+    return ciphertext.partition(b"|")[2]
+
+
 class Watch:
     """Raises `Stopped` and remembers `broken` as soon as something happens that must not."""
 
@@ -146,6 +151,9 @@ class Watch:
             self._erased(case, before)
             return
         before = before or {}
+        if case.kind == "rekey":
+            self._sealed_anew(before, after)
+            return
         if text(after, "status") == _DELETING:
             self._deleting(case, before, after)
             return
@@ -204,6 +212,14 @@ class Watch:
             self.require(whole(before, "pend_gen") == whole(before, "gen"), "I-15: in no doubt", case.keys)
         elif shortfall:
             self.require(shortfall in _NOTHING_TO_REVOKE, "I-15: left, although it could be revoked", shortfall)
+
+    def _sealed_anew(self, before: Item, after: Item) -> None:
+        """Only ciphertexts changed, and what is in them did not."""
+        changed = {name for name in {*after, *before} if before.get(name) != after.get(name)}
+        self.counts["sealed anew"] += 1
+        self.require(changed <= {"access_token", "grant"}, "K-02: replacing keys changed", sorted(changed))
+        same = all(name in before and _content(before[name]["B"]) == _content(after[name]["B"]) for name in changed)
+        self.require(same, "K-03: replacing keys changed the content of", key_of(after))
 
     def _lineage(self, case: Case, key: ConnectionKey, before: Item, after: Item) -> None:
         old, new = whole(before, "gen"), whole(after, "gen")

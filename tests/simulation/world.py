@@ -29,6 +29,7 @@ from tests.simulation.authority import Authority, Post
 from tests.simulation.edges import (
     REVOKE_PATH,
     Edge,
+    Keys,
     Numbered,
     WorkerClock,
     WorkerDynamo,
@@ -143,6 +144,8 @@ class World:
         self.failed: set[Worker] = set()
         self.posted: Callable[[Post], None] = lambda _post: None
         self.give_up_seconds = erasing.GIVE_UP_SECONDS
+        self.keys: Callable[[], Keys] = Keys
+        self.ended_keys: set[str] = set()
 
     @contextmanager
     def observed(self) -> Iterator[None]:
@@ -180,6 +183,9 @@ class World:
         self.watch.post(worker, post)
         self.posted(post)
 
+    def tell_opening(self, worker: Worker, key: str, *, known: bool) -> None:
+        self.watch.require(known and key not in self.ended_keys, "K-01: under a key that its reader has not", key)
+
     def tell_repeat(self, worker: Worker, operation: str) -> None:
         self.watch.cases[worker].uncertain |= operation == "update_item"
 
@@ -191,7 +197,9 @@ class World:
     def start(self, case: Case, body: Callable[[Edge], None], *, lives: float = 0) -> Worker:
         whose = case.keys[0].tenant[-1] if len(case.keys) == 1 else ""
         name = f"{case.kind}-{len(self.timeline.workers)}{whose}"
-        worker = Worker(self.timeline, name, lambda worker: body(Edge(self, worker)), lives=lives or FUNCTION_SECONDS)
+        worker = Worker(
+            self.timeline, name, lambda worker: body(Edge(self, worker, self.keys())), lives=lives or FUNCTION_SECONDS
+        )
         worker.skew = SKEW * (2 * self.chaos.share() - 1)
         self.watch.cases[worker] = case
         worker.on_end.append(lambda _survived: self.watch.ended(worker, escrowed=self._escrowed))

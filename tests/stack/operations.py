@@ -11,6 +11,7 @@ from typing import Any, Final
 from dev.recording import Call
 from tests.infrastructure.iam.names import STACK
 from tests.stack.calls import Calls
+from tests.stack.second_keys import SecondKeys
 from tests.stack.tour import HOTJAR, TICKETING, Tour
 from tests.support.person import Company, consent_url, disconnect_url, form_url, query_of
 
@@ -51,7 +52,7 @@ class Operations:
         for _ in range(2):  # the second time counts: processes are warm, and the connection exists
             found |= self._confirmed() | self._direct() | self._managed() | self._pages()
             found |= self._refreshed() | self._read()
-            found |= self._removed() | self._told()
+            found |= self._removed() | self._told() | self._rekeyed()
         return found
 
     def _of(self, function: str, act: Callable[[], Any]) -> tuple[list[str], Any]:
@@ -137,6 +138,14 @@ class Operations:
 
         connects("quiet")
         return {"event": self._of("EventsFunction", lambda: connects("told"))[0]}
+
+    def _rekeyed(self) -> dict[str, list[str]]:
+        """One record has to be replaced, and the others of the page are looked at."""
+        SecondKeys(self.company).connection("counted", TICKETING)
+        wish = {"operation": "replace", "dry_run": False}
+        made, answer = self._of("RekeyFunction", lambda: self.company.invoke("RekeyFunction", wish))
+        assert (answer["replaced"], answer["left"]) == (1, 0), answer
+        return {"rekey": made}
 
     def _read(self) -> dict[str, list[str]]:
         with self.tour.consumer("ReadPolicy").vault() as vault:

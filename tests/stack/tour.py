@@ -7,12 +7,14 @@ another epoch, and services are taken away.
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consentry.transfer.sealing import PrivateKey
 from dev.running import events, taken_away, tick
 from tests.stack.calls import Calls, Consumer
+from tests.stack.second_keys import SecondKeys
 from tests.support.person import RETURN_URL, Company, consent_url, query_of
 
 TICKETING: Final = "hubspot-ticketing"
@@ -38,7 +40,7 @@ class Tour:
         for step in (
             self.consents, self.manages, self.reads, self.refreshes_on_demand, self.refreshes_on_schedule,
             self.fails, self.doubts, self.escrows, self.maintains, self.moves, self.consumes, self.disconnects,
-            self.tells,
+            self.opens_with_second_keys, self.replaces_keys, self.tells,
         ):  # fmt: skip
             step()
 
@@ -135,6 +137,46 @@ class Tour:
         row = {"v": 1, "tenant": "imported", "integration": TICKETING, "secret": secret}
         wish = {"operation": "import", "dry_run": False, "rows": [{"id": "0" * 64, "row": row}]}
         assert self.company.invoke("TransferFunction", wish)["rows"] == [{"fate": "new"}]
+
+    def opens_with_second_keys(self) -> None:
+        """Whoever opens what the present keys sealed opens what the second ones did, while keys are replaced."""
+        second = SecondKeys(self.company)
+        begun = self.company.begin("second", TICKETING, completion="direct", return_url="")
+        callback = self.company.consents(consent_url(begun))
+        second.flow(begun["session"], "second", TICKETING)
+        assert self.company.get(callback).status_code == 200
+        begun = self.company.begin("second", TICKETING)
+        parked = query_of(self.company.get(self.company.consents(consent_url(begun))))
+        second.flow(begun["session"], "second", TICKETING)
+        self.company.consentry.complete("second", parked["session"], parked["handle"], "u-1")
+        second.connection("second", TICKETING)
+        assert self.company.consentry.token("second", TICKETING).generation == 2
+        recipient = str(PrivateKey.generate().recipient)
+        wanted = {"operation": "export", "recipient": recipient, "tenant": "second"}
+        assert len(self.company.invoke("TransferFunction", wanted)["rows"]) == 1
+        self.age("second", TICKETING)
+        wish = {"tenant": "second", "connection": f"{TICKETING}#default", "rejected_generation": 2}
+        assert self.company.invoke("RefreshFunction", wish)["outcome"] == "refreshed"
+        second.connection("acme", "hotjar")
+        for reader in ("ReadPolicy", "ReadTenantPolicy-acme", "ReadTenantPolicy-acme-hotjar"):
+            with self.consumer(reader).vault() as vault:
+                assert vault.token("acme", "hotjar").authorization
+        assert self.company.invoke("SurveysFunction", {"tenant": "acme", "limit": 10})["surveys"]
+
+    def replaces_keys(self) -> None:
+        """Two operators at once get into each other's way, and then look again."""
+        before = self.calls.now()
+        wish = {"operation": "replace", "dry_run": False}
+
+        def collide() -> bool:
+            for tenant, integration in (("acme", "hotjar"), ("acme", "hotmart"), ("second", TICKETING)):
+                SecondKeys(self.company).connection(tenant, integration)
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(lambda _: self.company.invoke("RekeyFunction", wish), range(3)))
+            return ("RekeyFunction", "dynamodb:GetItem") in self._asked_since(before)
+
+        self.until(collide)
+        assert self.company.invoke("RekeyFunction", wish)["replaced"] == 0
 
     def consumes(self) -> None:
         """What the holders of the exported policies do; a tenant's and an integration's by the tags of their role."""

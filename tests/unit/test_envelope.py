@@ -15,7 +15,7 @@ from aws_encryption_sdk.structures import DataKey, EncryptedDataKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consentry.envelope import MAX_MESSAGE_BYTES, MAX_PLAINTEXT_BYTES, open_sealed, parse, seal
+from consentry.envelope import MAX_MESSAGE_BYTES, MAX_PLAINTEXT_BYTES, key_arn_of, open_sealed, parse, seal
 from consentry.errors import InvalidRequest, UnreadableRecord
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "envelope.json"
@@ -286,3 +286,15 @@ def test_our_own_vectors_are_written_the_same_today(vector: dict[str, Any]) -> N
         message_id=base64.b64decode(vector["message_id"]),
     )
     assert base64.b64encode(written).decode() == vector["message"]
+
+
+def test_a_message_names_its_key_to_whoever_knows_no_context() -> None:
+    assert key_arn_of(sealed()) == KEY_ARN
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"\x02\x04\x78", b"CNRY-text", sealed()[:80]], ids=["empty", "begun", "other", "cut"]
+)
+def test_what_is_no_message_names_no_key(message: bytes) -> None:
+    with pytest.raises(UnreadableRecord):
+        key_arn_of(message)

@@ -157,7 +157,8 @@ class FakeAws:
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("CONSENTRY_CONNECTIONS_TABLE", "CONSENTRY_REFRESH_FUNCTION", "CONSENTRY_ACCESS_KEY"):
+    names = ("CONNECTIONS_TABLE", "REFRESH_FUNCTION", "ACCESS_KEY", "OTHER_ACCESS_KEY")
+    for variable in (f"CONSENTRY_{name}" for name in names):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -660,6 +661,15 @@ def test_a_token_under_another_key_than_the_configured_one_is_refused_without_a_
     with pytest.raises(UnreadableRecord):
         aws.vault().token("acme", "hubspot")
     assert aws.calls == ["GetItem"]
+
+
+def test_while_keys_are_replaced_a_token_under_either_of_two_is_read(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSENTRY_ACCESS_KEY", ACCESS_KEY.replace("1234abcd", "ffffffff"))
+    monkeypatch.setenv("CONSENTRY_OTHER_ACCESS_KEY", ACCESS_KEY)
+    aws.vault().token("acme", "hubspot")
+    assert [request["KeyId"] for request in aws.decrypts] == [ACCESS_KEY]
 
 
 def test_a_ciphertext_from_another_row_is_refused_without_a_call(aws: FakeAws) -> None:

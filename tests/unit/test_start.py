@@ -24,6 +24,7 @@ FUNCTIONS = (
     "manage",
     "refresh",
     "refresh_dispatch",
+    "rekey",
     "transfer",
 )
 WITH_A_PROVIDER = {"refresh"}
@@ -126,7 +127,7 @@ def test_importing_a_handler_loads_no_aws_client_no_http_client_and_no_parser_of
     assert not modules(function, on_lambda=False) & heavy
 
 
-@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"maintain", "transfer"}))
+@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"maintain", "rekey", "transfer"}))
 def test_a_process_of_lambda_has_its_clients_and_its_logger_before_the_first_invocation(function: str) -> None:
     assert {"boto3", "aws_lambda_powertools"} <= modules(function, on_lambda=True)
 
@@ -163,7 +164,7 @@ def test_no_process_loads_a_framework_or_a_tracer(function: str) -> None:
     assert not modules(function, on_lambda=True) & unwanted
 
 
-@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"maintain", "transfer"}))
+@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"maintain", "rekey", "transfer"}))
 def test_after_init_the_collector_runs_again_and_leaves_alone_what_init_made(function: str) -> None:
     told = started(function, on_lambda=True)
     assert told["gc"]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SqsRefreshQueue,
     )
     from consentry.aws.removals import DynamoRemovals
+    from consentry.aws.sealed import DynamoFlows, DynamoRows
     from consentry.catalogue.lookup import Catalogue
     from consentry.connect.tickets import Tickets
     from consentry.http import ProviderClient
@@ -127,12 +128,13 @@ class Adapters:
     def envelopes(self) -> "KmsEnvelopes":
         from consentry.aws.keys import KmsEnvelopes
 
-        grant = self.environment.variables.get("CONSENTRY_GRANT_KEY", "")
-        access = self.environment.variables.get("CONSENTRY_ACCESS_KEY", "")
+        keys, others = self._keys("CONSENTRY"), self._keys("CONSENTRY_OTHER")
+        return KmsEnvelopes(self.client("kms"), keys=keys, others=others, randomness=os.urandom)
+
+    def _keys(self, whose: str) -> dict[Field, str]:
+        grant, access = (self.environment.variables.get(f"{whose}_{kind}_KEY", "") for kind in ("GRANT", "ACCESS"))
         keys = {Field.GRANT: grant, Field.FLOW: grant, Field.ACCESS_TOKEN: access}
-        return KmsEnvelopes(
-            self.client("kms"), keys={each: arn for each, arn in keys.items() if arn}, randomness=os.urandom
-        )
+        return {each: arn for each, arn in keys.items() if arn}
 
     @cached_property
     def catalogue(self) -> "Catalogue":
@@ -214,6 +216,18 @@ class Adapters:
         from consentry.aws.maintenance import DynamoInventory
 
         return DynamoInventory(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def sealed_rows(self) -> "DynamoRows":
+        from consentry.aws.sealed import DynamoRows
+
+        return DynamoRows(self.client("dynamodb"), self.environment.text("CONSENTRY_CONNECTIONS_TABLE"))
+
+    @cached_property
+    def sealed_flows(self) -> "DynamoFlows":
+        from consentry.aws.sealed import DynamoFlows
+
+        return DynamoFlows(self.client("dynamodb"), self.environment.text("CONSENTRY_PENDING_TABLE"))
 
     @cached_property
     def event_bus(self) -> "EventBridgeBus":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from consentry.refresh.engine import RefreshConnection
     from consentry.refresh.erasing import EraseConnection
     from consentry.refresh.guard import Guard
+    from consentry.rekey.operate import Rekey
     from consentry.transfer.operate import Transfer
     from consentry.web.manage import ManageRoutes
 
@@ -202,6 +203,20 @@ class Wiring(Hosted):
             epoch=self.epoch,
         )
         return Transfer(leave=leave, arrive=arrive)
+
+    @cached_property
+    def rekey(self) -> "Rekey":
+        from consentry.rekey.operate import Rekey
+        from consentry.rekey.replace import Replace
+
+        return Rekey(
+            clock=self.clock,
+            rows=self.sealed_rows,
+            flows=self.sealed_flows,
+            escrow=self.escrow,
+            envelopes=self.envelopes,
+            replace=Replace(rows=self.sealed_rows, envelopes=self.envelopes),
+        )
 
     @cached_property
     def manage(self) -> "ManageRoutes":

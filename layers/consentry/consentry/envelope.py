@@ -126,6 +126,19 @@ def parse(message: bytes, *, context: Mapping[str, str]) -> Sealed:
     )
 
 
+def key_arn_of(message: bytes) -> str:
+    """Return the KMS key that a message names, whatever context it is for. Nothing of it is authentic.
+
+    Raises `UnreadableRecord` for another version or suite, more than one data key, and what is no message.
+    """
+    rest = _Cursor(message)
+    rest.expect(_VERSION_AND_SUITE, "another version or suite")
+    rest.take(MESSAGE_ID_BYTES)
+    rest.counted()
+    rest.expect((1).to_bytes(2) + _counted(_PROVIDER), "not exactly one KMS data key")
+    return as_text(rest.counted())
+
+
 def open_sealed(sealed: Sealed, data_key: bytes) -> bytes:
     """Return the plaintext; raise `UnreadableRecord` if the key is another one or any byte was changed."""
     if len(data_key) != DATA_KEY_BYTES:

@@ -61,8 +61,8 @@ class AwsSource:
         """One Decrypt, under the context of this very row."""
         context = key.encryption_context(Field.ACCESS_TOKEN)
         sealed = parse(record.access_token, context=context)
-        arn = os.environ.get("CONSENTRY_ACCESS_KEY", "") or sealed.key_arn
-        if sealed.key_arn != arn or not KEY_ARN.fullmatch(arn):
+        arn = sealed.key_arn
+        if not KEY_ARN.fullmatch(arn) or arn not in (_known_keys() or {arn}):
             raise unreadable("sealed under another key")
         with self._clients.explained(OPENING):
             answer = self._clients.kms().decrypt(
@@ -95,6 +95,12 @@ class AwsSource:
         from consentry.signed import SignedApi  # noqa: PLC0415 - an HTTP client is loaded only by those who need one
 
         return SignedApi(self._clients).call(method, path, content)
+
+
+def _known_keys() -> set[str]:
+    """Return the keys that this process is told of, which are two while keys are replaced; none: what IAM allows."""
+    key, other = (os.environ.get(name, "") for name in ("CONSENTRY_ACCESS_KEY", "CONSENTRY_OTHER_ACCESS_KEY"))
+    return {key, other} - {""} if key else set()
 
 
 _READ, _READ_NAMES = projection(READ_ATTRIBUTES)

@@ -55,8 +55,8 @@ def key(operation: str, name: str, field: str, tenant: str = "acme", connection:
     return Call(number=0, caller="", operation=f"kms:{operation}", resource=resource, context={**told, **names})
 
 
-def opened(tenant: str, connection: str = "hubspot#default") -> Call:
-    return key("Decrypt", "AccessKey", "access_token", tenant, connection)
+def opened(tenant: str, connection: str = "hubspot#default", name: str = "AccessKey") -> Call:
+    return key("Decrypt", name, "access_token", tenant, connection)
 
 
 def route(method_and_path: str) -> Call:

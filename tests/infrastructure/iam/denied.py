@@ -29,7 +29,7 @@ from tests.infrastructure.iam.judge import Judge, Principal
 FUNCTIONS: Final = (
     "AuthorizeFunction", "CallbackFunction", "ConnectFunction", "CredentialsFunction", "ManageFunction",
     "RefreshDispatchFunction", "RefreshFunction", "EscrowFunction", "EventsFunction", "MaintainFunction",
-    "TransferFunction", "NotifyFunction", "TicketsFunction", "SurveysFunction", "SalesFunction",
+    "TransferFunction", "RekeyFunction", "NotifyFunction", "TicketsFunction", "SurveysFunction", "SalesFunction",
 )  # fmt: skip
 INDEXES: Final = {"due": "0", "attention": "reauth_required", "account": "client#account"}
 TABLES: Final = {"ConnectionsTable": "acme", "IntegrationsTable": "hubspot", "PendingTable": "session#1"}
@@ -89,7 +89,12 @@ type Calls = dict[str, Call]
 
 
 def _opening(name: str, *fields: str) -> Calls:
-    return {f"opens {field or 'anything'} with {name}": key("Decrypt", name, field) for field in fields}
+    """With the present key of a kind, and with the second one that there is while keys are replaced."""
+    return {
+        f"opens {field or 'anything'} with {each}": key("Decrypt", each, field)
+        for each in (name, f"Other{name}")
+        for field in fields
+    }
 
 
 def _sealing(name: str, *fields: str) -> Calls:
@@ -118,6 +123,8 @@ NOBODY: Final[Calls] = {
     **{f"uses {name} without a context": key("GenerateDataKey", name, "") for name in ("AccessKey", "GrantKey")},
     **_opening("AccessKey", "grant", "flow", "other", ""),
     **_opening("GrantKey", "access_token", "other", ""),
+    **_sealing("OtherAccessKey", "access_token", "grant", "flow", ""),
+    **_sealing("OtherGrantKey", "access_token", "grant", "flow", ""),
     **{f"encrypts with {name}": key("Encrypt", name, "grant") for name in ("AccessKey", "GrantKey")},
     **{f"grants {name} to others": key("CreateGrant", name, "grant") for name in ("AccessKey", "GrantKey")},
     **{f"schedules {name} for deletion": key("ScheduleKeyDeletion", name, "") for name in ("AccessKey", "GrantKey")},
@@ -134,6 +141,7 @@ NOBODY: Final[Calls] = {
     "writes into the log of the API": log("PutLogEvents", "HttpApiLogGroup"),
     "starts maintenance": function("MaintainFunction"),
     "exports connections": function("TransferFunction"),
+    "replaces keys": function("RekeyFunction"),
     "reads a token by the API": route("GET/tenants/acme/connections/hubspot/default/token"),
     "removes a connection by the API": route("DELETE/tenants/acme/connections/hubspot/default"),
     "removes a tenant by the API": route("DELETE/tenants/acme"),
@@ -167,6 +175,7 @@ OTHER_TENANT: Final[Calls] = {
     "reads another tenant": read("globex"),
     "reads a tenant whose name begins alike": read("acme-2"),
     "opens another tenant's token": opened("globex"),
+    "opens another tenant's token with the second key": opened("globex", name="OtherAccessKey"),
     "lists another tenant": listing("globex"),
     "lists another tenant by the API": route("GET/tenants/globex/connections"),
     "lists all tenants that are to connect again": route("GET/connections"),
@@ -180,6 +189,7 @@ OWN_TENANT: Final[Calls] = {
     "reads": read("acme"),
     "reads a tenant without a name": read(""),
     "opens a token": opened("acme"),
+    "opens a token with the second key": opened("acme", name="OtherAccessKey"),
     "lists": listing("acme"),
     "lists by the API": route("GET/tenants/acme/connections"),
     "connects": route("POST/tenants/acme/sessions"),
@@ -189,7 +199,11 @@ OWN_TENANT: Final[Calls] = {
 }
 WITHOUT_A_TENANT: Final = tuple(who for who in UNTAGGED if not who.tags.get("consentry_tenant"))
 # What one kind of consumer may do, the others may not.
-ONLY_READERS: Final[Calls] = {"reads": read("acme"), "opens a token": opened("acme")}
+ONLY_READERS: Final[Calls] = {
+    "reads": read("acme"),
+    "opens a token": opened("acme"),
+    "opens a token with the second key": opened("acme", name="OtherAccessKey"),
+}
 ONLY_LISTERS: Final[Calls] = {
     "lists": listing("acme"),
     "lists by the API": route("GET/tenants/acme/connections"),
@@ -360,6 +374,39 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
         ),
         "asks for a refresh": function("RefreshFunction"),
     },
+    "RekeyFunction": {
+        **_opening("GrantKey", "flow"),
+        **_sealing("GrantKey", "flow", "access_token"), **_sealing("AccessKey", "grant"),
+        **_REGISTRATION, **_SESSIONS, **_CLIENT_SECRETS, **_ESCROW, **_HINTS, **_FLOWS,
+        "reads the MAC key": MAC_SECRET,
+        "reads a whole connection": table("dynamodb:GetItem", "ConnectionsTable", "acme"),
+        "reads who connected": read("acme", ["access_token", "account"]),
+        "reads all attributes": table(
+            "dynamodb:GetItem", "ConnectionsTable", "acme", ["tenant"], Select="ALL_ATTRIBUTES"
+        ),
+        "goes through whole connections": table("dynamodb:Scan", "ConnectionsTable"),
+        "goes through who connected": table(
+            "dynamodb:Scan", "ConnectionsTable", attributes=["tenant", "account"], Select="SPECIFIC_ATTRIBUTES"
+        ),
+        "goes through all attributes": table(
+            "dynamodb:Scan", "ConnectionsTable", attributes=["tenant"], Select="ALL_ATTRIBUTES"
+        ),
+        "goes through who began sessions": table(
+            "dynamodb:Scan", "PendingTable", attributes=["id", "session"], Select="SPECIFIC_ATTRIBUTES"
+        ),
+        "goes through all attributes of sessions": table(
+            "dynamodb:Scan", "PendingTable", attributes=["id"], Select="ALL_ATTRIBUTES"
+        ),
+        "changes a generation": table("dynamodb:UpdateItem", "ConnectionsTable", "acme", ["grant", "gen"]),
+        "takes a lease": table("dynamodb:UpdateItem", "ConnectionsTable", "acme", ["v", "lease_owner"]),
+        "sees the whole record after a write": table(
+            "dynamodb:UpdateItem", "ConnectionsTable", "acme", ["grant"], ReturnValues="ALL_NEW"
+        ),
+        "writes without saying what": replace(
+            table("dynamodb:UpdateItem", "ConnectionsTable"), context={"dynamodb:LeadingKeys": ["acme"]}
+        ),
+        "asks for a refresh": function("RefreshFunction"),
+    },
     "TicketsFunction": {},
     "SurveysFunction": {},
     "SalesFunction": {},
@@ -387,6 +434,10 @@ def _table() -> Iterator[Denied]:
         (UNTAGGED, OWN_TENANT),
         (WITHOUT_A_TENANT, {"sees the integrations": route("GET/integrations")}),
         ((Who("ReadTenantPolicy", ONE),), {"opens another integration": opened("acme", "hotjar#default")}),
+        (
+            (Who("ReadTenantPolicy", ONE),),
+            {"opens another integration with the second key": opened("acme", "hotjar#default", "OtherAccessKey")},
+        ),
         ((Who("ReadTenantPolicy", ONE),), {"opens one that begins alike": opened("acme", "hubspot-ticketing#default")}),
         ((*LISTERS, *CALLERS), ONLY_READERS),
         ((*READERS, *CALLERS), ONLY_LISTERS),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dev.recording import Call
 from tests.infrastructure.iam.conditions import Context, holds
-from tests.infrastructure.iam.names import arn_of, resolver
+from tests.infrastructure.iam.names import arn_of, parameters_of_the_judged, resolver
 from tests.infrastructure.iam.statements import Grant, Statement, Tags
 from tests.infrastructure.transformed import Template, listed, resources, role_of
 
@@ -31,7 +31,7 @@ class Judge:
 
     def __init__(self, template: Template) -> None:
         self._template = template
-        self._resolver = resolver(template)
+        self._resolver = resolver(template, **parameters_of_the_judged())
         self._keys = {
             arn_of("AWS::KMS::Key", name): self._parsed(name, key["KeyPolicy"])
             for name, key in resources(template, "AWS::KMS::Key").items()

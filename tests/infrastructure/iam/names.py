@@ -53,9 +53,15 @@ def arn_of(kind: str, logical_id: str) -> str:
     return PLACE.arn(service, form.format(f"{STACK}-{logical_id}"))
 
 
-def resolver(template: Template) -> Resolver:
+# Judged is a deployment whose keys are being replaced: it allows the most.
+def parameters_of_the_judged() -> dict[str, str]:
+    return {f"{name}Arn": arn_of("AWS::KMS::Key", name) for name in ("OtherAccessKey", "OtherGrantKey")}
+
+
+def resolver(template: Template, **given: str) -> Resolver:
+    """Return what resolves a template, with its parameters as `given`, or else by their defaults."""
     parameters: Mapping[str, Any] = {
-        name: declared.get("Default", "") for name, declared in template.get("Parameters", {}).items()
+        name: given.get(name, declared.get("Default", "")) for name, declared in template.get("Parameters", {}).items()
     }
     made = Resolver(template, parameters, PLACE.pseudo_parameters)
     made.lookup = Names(template)
@@ -64,7 +70,12 @@ def resolver(template: Template) -> Resolver:
 
 def in_these_names(call: Call, ready: Ready) -> Call:
     """Return a recorded call with what AWS chose at random replaced: the ids of keys and the end of secrets' ARNs."""
-    keys = {ready.keys["access"]: "AccessKey", ready.keys["grant"]: "GrantKey"}
+    keys = {
+        ready.keys["access"]: "AccessKey",
+        ready.keys["grant"]: "GrantKey",
+        ready.keys["other_access"]: "OtherAccessKey",
+        ready.keys["other_grant"]: "OtherGrantKey",
+    }
     if logical_id := keys.get(call.resource):
         return replace(call, resource=arn_of("AWS::KMS::Key", logical_id))
     if ":secretsmanager:" in call.resource:

@@ -19,6 +19,8 @@ import pytest
 from moto import mock_aws
 
 from consentry.aws.dynamodb import to_item
+from consentry.rekey.operate import Rekey
+from consentry.rekey.operate import answered as rekeyed
 from consentry.transfer.operate import Transfer, answered
 from consentry_cli.__main__ import main
 from consentry_cli.aws import Aws
@@ -43,13 +45,16 @@ class AwsInMoto(Aws):
         super().__init__(session)
         self.functions = dict(functions)
         self.transfer: Callable[[], Transfer] = lambda: cast("Transfer", None)
+        self.rekey: Callable[[], Rekey] = lambda: cast("Rekey", None)
         self.answers: dict[tuple[str, str], Exception] = {}
 
     def call(self, service: str, operation: str, **arguments: object) -> Mapping[str, Any]:
         if (service, operation) in self.answers:
             raise self.answers[service, operation]
         if operation == "invoke":
-            told = answered(json.loads(cast("bytes", arguments["Payload"])), self.transfer)
+            event = json.loads(cast("bytes", arguments["Payload"]))
+            is_rekey = str(arguments["FunctionName"]).endswith("RekeyFunctionName")
+            told = rekeyed(event, self.rekey) if is_rekey else answered(event, self.transfer)
             return {"Payload": io.BytesIO(json.dumps(told).encode())}
         if operation == "get_function_configuration":
             name = str(arguments["FunctionName"])

@@ -1,6 +1,7 @@
 """`consentry doctor`: a deployment that is well, and each way in which it is not, named."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,17 @@ def key_pending_deletion(operator: Operator) -> None:
     operator.aws.client("kms").schedule_key_deletion(
         KeyId=operator.installation.output("AccessKeyArn").rpartition("/")[2]
     )
+
+
+def second_key(operator: Operator) -> str:
+    """Name a second key, as a deployment does whose keys are replaced; return its id."""
+    key: dict[str, str] = operator.aws.client("kms").create_key()["KeyMetadata"]
+    operator.installation.outputs["OtherGrantKeyArn"] = key["Arn"]  # type: ignore[index]  # a dict underneath
+    return key["KeyId"]
+
+
+def keys_are_replaced(operator: Operator) -> None:
+    second_key(operator)
 
 
 def no_schedule(operator: Operator) -> None:
@@ -147,7 +159,7 @@ PROBLEMS = (
     clock_skew, function_missing, layer_missing, function_unusable, no_recovery, no_stream, other_epoch,
     integration_unusable, integration_held, no_heartbeat,
 )  # fmt: skip
-WARNINGS = (escrow_waiting, unprotected, no_ttl, overdue, reauth_required, integration_failing)
+WARNINGS = (keys_are_replaced, escrow_waiting, unprotected, no_ttl, overdue, reauth_required, integration_failing)
 
 
 def test_a_deployment_that_is_well_gives_nothing_to_say(operator: Operator) -> None:
@@ -172,6 +184,19 @@ def test_what_may_turn_bad_is_a_warning(operator: Operator, doubtful: Callable[[
     told = operator("doctor", "--json")
     assert {(each["code"], each["level"]) for each in told.json["findings"]} == {(doubtful.__name__, "warning")}
     assert told.code == Exit.OK
+
+
+def test_the_second_keys_of_the_local_stack_are_nothing_to_remind_of(operator: Operator) -> None:
+    second_key(operator)
+    operator.installation = replace(operator.installation, local=True)
+    assert codes(operator) == set()
+
+
+def test_a_second_key_that_cannot_be_used_is_named_as_such(operator: Operator) -> None:
+    operator.aws.client("kms").disable_key(KeyId=second_key(operator))
+    told = operator("doctor", "--json")
+    assert [each["code"] for each in told.json["findings"]] == ["key_disabled"]
+    assert "OtherGrantKey is disabled. What it sealed cannot be opened." in told.json["findings"][0]["what"]
 
 
 def test_a_secret_that_will_be_deleted_counts_as_none(operator: Operator) -> None:

@@ -27,6 +27,7 @@ FUNCTIONS = {
     "refresh_dispatch": "RefreshDispatchFunction",
     "maintain": "MaintainFunction",
     "transfer": "TransferFunction",
+    "rekey": "RekeyFunction",
     "events": "EventsFunction",
 }
 
@@ -139,6 +140,13 @@ def test_the_maintain_sample_counts_and_writes_nothing(deployed: Deployed) -> No
 
 def test_the_transfer_sample_exports_nothing_where_nothing_is_connected(deployed: Deployed) -> None:
     assert deployed("transfer")(sample("transfer")) == {"operation": "export", "rows": [], "skipped": [], "next": None}
+
+
+def test_the_rekey_sample_looks_and_finds_nothing_under_another_key(deployed: Deployed) -> None:
+    assert deployed("rekey")(sample("rekey")) == {
+        "operation": "replace", "dry_run": True, "seen": 0, "replaced": 0, "already": 0, "raced": 0, "left": 0,
+        "unreadable": [], "waiting": {"escrow": False, "flows": 0, "until": None}, "next": None,
+    }  # fmt: skip
 
 
 def test_the_stream_sample_is_told_on_the_bus_in_the_stack_s_name(

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from consentry.envelope import DATA_KEY_BYTES, KEY_ARN, MESSAGE_ID_BYTES, as_text, open_sealed, parse, seal, unreadable
+from consentry.envelope import (
+    DATA_KEY_BYTES,
+    KEY_ARN,
+    MESSAGE_ID_BYTES,
+    as_text,
+    key_arn_of,
+    open_sealed,
+    parse,
+    seal,
+    unreadable,
+)
 from consentry.errors import Misconfigured
 from consentry.model import Field, Secret
 from consentry.ports import StorageUnavailable
@@ -15,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 _NOT_OURS: Final = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
+_NONE: Final[Mapping[Field, str]] = {}
 
 
 class KmsSealingKey:
@@ -51,18 +62,27 @@ class KmsSealingKey:
 class KmsEnvelopes:
     """`ports.Envelopes` over a KMS client; `keys` are the ARNs that this function may use, by the field they are for.
 
+    `others` are opened as well, and sealed with by nobody: while keys are replaced, there are two of a kind.
     `randomness(n)` gives n unpredictable bytes, as `os.urandom` does. Raises `Misconfigured` unless every key is given
     by its own ARN (an alias could be pointed elsewhere).
     """
 
-    def __init__(self, kms: "KMSClient", *, keys: Mapping[Field, str], randomness: Callable[[int], bytes]) -> None:
-        for field, arn in keys.items():
+    def __init__(
+        self,
+        kms: "KMSClient",
+        *,
+        keys: Mapping[Field, str],
+        randomness: Callable[[int], bytes],
+        others: Mapping[Field, str] = _NONE,
+    ) -> None:
+        for field, arn in (*keys.items(), *others.items()):
             if not KEY_ARN.fullmatch(arn):
                 raise Misconfigured(
                     f"The key for {field} must be the ARN of a KMS key, like arn:aws:kms:<region>:<account>:key/<id>."
                 )
         self._kms = kms
         self._keys = dict(keys)
+        self._others = dict(others)
         self._randomness = randomness
 
     def sealing_key(self, context: Mapping[str, str]) -> KmsSealingKey:
@@ -81,22 +101,28 @@ class KmsEnvelopes:
         )
 
     def open(self, ciphertext: bytes, context: Mapping[str, str]) -> Secret:
-        """Open a ciphertext of exactly this context with one Decrypt; another context or key costs no call.
+        """Open a ciphertext of exactly this context with one Decrypt; another context or foreign key costs no call.
 
         Raises `UnreadableRecord`, or `StorageUnavailable` if KMS does not answer.
         """
-        arn = self._key_for(context)
+        known = {self._key_for(context), self._others.get(Field(context["field"]), "")}
         sealed = parse(ciphertext, context=context)
-        if sealed.key_arn != arn:
+        if sealed.key_arn not in known - {""}:
             raise unreadable("sealed under another key")
         with _explained("kms:Decrypt"):
             answer = self._kms.decrypt(
-                CiphertextBlob=sealed.encrypted_data_key, KeyId=arn, EncryptionContext=dict(context)
+                CiphertextBlob=sealed.encrypted_data_key, KeyId=sealed.key_arn, EncryptionContext=dict(context)
             )
         return Secret(as_text(open_sealed(sealed, answer["Plaintext"])))
 
+    def is_current(self, ciphertext: bytes, field: Field) -> bool:
+        """Return whether a ciphertext names the key that is sealed with now; no call. Raises `UnreadableRecord`."""
+        return key_arn_of(ciphertext) == self._key_of(field)
+
     def _key_for(self, context: Mapping[str, str]) -> str:
-        field = Field(context["field"])
+        return self._key_of(Field(context["field"]))
+
+    def _key_of(self, field: Field) -> str:
         if arn := self._keys.get(field):
             return arn
         raise Misconfigured(f"This function has no key for {field}: deploy the current template.")
