@@ -28,7 +28,7 @@ ELSEWHERE: Final = {
         "too_many_tries",
     },
     "in the answers of functions that operators invoke": {
-        "escrow_not_empty", "invalid_key", "invalid_row", "not_opened",
+        "escrow_not_empty", "invalid_key", "invalid_row", "key_does_not_open", "not_opened",
     },
     "in a process that reads with Vault": {"record_rolled_back"},
     "nowhere: kinds of errors, each of whose members has a code of its own": {

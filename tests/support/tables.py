@@ -103,8 +103,7 @@ class TableClient:
 
     def get_paginator(self, operation: str) -> "_Pages":
         """Make a paginator; that is no call yet, each of its pages is one."""
-        made = self.client.get_paginator(cast("Any", operation))
-        return _Pages(lambda **given: iter(made.paginate(**given)), partial(self._made, operation))
+        return _Pages(getattr(self, operation))
 
     def _made(self, operation: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever boto3 answers
         self.calls.append(operation)
@@ -121,12 +120,15 @@ class TableClient:
 
 @dataclass(frozen=True)
 class _Pages:
-    begin: Callable[..., Iterator[Any]]
-    made: Callable[[Callable[[], Any]], Any]
+    ask: Callable[..., Any]
 
-    def paginate(self, **given: object) -> Iterator[Any]:
-        pages = self.begin(**given)
-        while (page := self.made(lambda: next(pages, None))) is not None:
+    def paginate(self, **given: Any) -> Iterator[Any]:  # noqa: ANN401 - boto3's shape
+        paging = given.pop("PaginationConfig", {})
+        limit = {"Limit": paging["PageSize"]} if "PageSize" in paging else {}
+        page = self.ask(**given, **limit)
+        yield page
+        while "LastEvaluatedKey" in page:
+            page = self.ask(**given, **limit, ExclusiveStartKey=page["LastEvaluatedKey"])
             yield page
 
 

@@ -381,9 +381,6 @@ BY_FUNCTION: Final[dict[str, Calls]] = {
         "reads the MAC key": MAC_SECRET,
         "reads a whole connection": table("dynamodb:GetItem", "ConnectionsTable", "acme"),
         "reads who connected": read("acme", ["access_token", "account"]),
-        "reads all attributes": table(
-            "dynamodb:GetItem", "ConnectionsTable", "acme", ["tenant"], Select="ALL_ATTRIBUTES"
-        ),
         "goes through whole connections": table("dynamodb:Scan", "ConnectionsTable"),
         "goes through who connected": table(
             "dynamodb:Scan", "ConnectionsTable", attributes=["tenant", "account"], Select="SPECIFIC_ATTRIBUTES"
