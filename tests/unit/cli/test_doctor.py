@@ -174,6 +174,13 @@ def test_what_may_turn_bad_is_a_warning(operator: Operator, doubtful: Callable[[
     assert told.code == Exit.OK
 
 
+@pytest.mark.parametrize("queue", ["RefreshDeadLetterQueue", "EscrowDeadLetterQueue", "EventsDeadLetterQueue"])
+def test_every_queue_of_dead_letters_is_looked_at(operator: Operator, queue: str) -> None:
+    operator.aws.client("sqs").send_message(QueueUrl=operator.installation.output(f"{queue}Url"), MessageBody="x")
+    (finding,) = operator("doctor", "--json").json["findings"]
+    assert (finding["code"], finding["what"].split()[0]) == ("dead_letters", queue)
+
+
 def test_a_secret_that_will_be_deleted_counts_as_none(operator: Operator) -> None:
     secret_ending(operator)
     assert codes(operator) == {"no_secret"}
