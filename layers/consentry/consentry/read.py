@@ -285,9 +285,9 @@ def _reauth_required(key: ConnectionKey, record: Record) -> ReauthRequired:
     )
 
 
-def _checked(unverified: str) -> str:
-    """It comes out of a browser's address, and goes into the path of a signed request."""
-    if _SESSION.fullmatch(unverified):
+def _checked(unverified: object) -> str:
+    """It comes out of a browser's address, if it came at all, and goes into the path of a signed request."""
+    if isinstance(unverified, str) and _SESSION.fullmatch(unverified):
         return unverified
     raise InvalidRequest("session must be the value that came to the return URL", code="unknown_session")
 
