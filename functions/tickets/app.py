@@ -35,10 +35,9 @@ def read(session: requests.Session, base: str, limit: int) -> dict[str, Any]:
     query = {"limit": str(limit), "properties": "subject,hs_pipeline_stage"}
     while not pages or query["after"]:  # the function's timeout ends what a provider never would
         answer = session.get(f"{base}/crm/v3/objects/tickets", params=query, timeout=10, allow_redirects=False)
-        if answer.status_code == requests.codes.too_many and (
-            seconds := pauses.pop(answer.json().get("policyName"), 0)
-        ):
-            sleep(seconds)  # each limit is waited for once
+        named = (each for each in pauses if f'"{each}"' in answer.text)
+        if answer.status_code == requests.codes.too_many and (policy := next(named, "")):
+            sleep(pauses.pop(policy))  # each limit is waited for once
             continue
         answer.raise_for_status()
         page, pages = answer.json(), pages + 1

@@ -211,6 +211,14 @@ def test_whoever_watches_events_hears_of_this_stack_alone(template: Template) ->
     assert rule["EventBusName"] == {"Ref": "EventBusName"}
 
 
+def test_a_bus_that_does_not_exist_stops_the_deployment_and_one_that_does_stays(template: Template) -> None:
+    """EventBridge takes events for a bus that is not there, and drops them; a rule it refuses."""
+    rule = template["Resources"]["BusRule"]
+    assert "Condition" not in rule
+    assert rule["Properties"]["EventBusName"] == {"Ref": "EventBusName"}
+    assert "Targets" not in rule["Properties"]
+
+
 @pytest.mark.parametrize(
     ("partition", "chosen", "told"),
     [

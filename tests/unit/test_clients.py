@@ -52,6 +52,18 @@ def test_credentials_that_have_ended_are_not_taken_for_a_missing_permission(code
     assert "Policy" not in str(error)
 
 
+def test_a_clock_that_is_wrong_is_among_the_reasons_for_credentials_that_do_not_count() -> None:
+    assert "its clock and AWS's" in str(told(refused("InvalidSignatureException")))
+    assert "its clock and AWS's" in str(told(refused("RequestTimeTooSkewed")))
+
+
+@pytest.mark.parametrize("error", [refused("ValidationException"), botocore.ParamValidationError(report=CANARY)])
+def test_a_name_that_cannot_be_one_is_not_worth_another_try(error: Exception) -> None:
+    assert isinstance(told(error, GETTING), Misconfigured)
+    assert GETTING.named_by in str(told(error, GETTING))
+    assert isinstance(told(error, OPENING), UnreadableRecord)
+
+
 @pytest.mark.parametrize("asking", [GETTING, REFRESHING, OPENING])
 def test_what_does_not_exist_leads_to_the_variable_and_the_region(asking: Asking) -> None:
     error = told(refused("ResourceNotFoundException"), asking)

@@ -3,13 +3,16 @@
 import io
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +28,7 @@ from consentry.errors import InvalidRequest, Misconfigured, UnreadableRecord
 from consentry.model import ConnectionKey, Field
 from consentry.read import CACHE_SECONDS, OUTAGE_PAUSE_SECONDS
 from consentry.record import READ_ATTRIBUTES
-from consentry.sharing import REFRESH_PAUSE_SECONDS
+from consentry.sharing import REFRESH_PAUSE_SECONDS, begin_again
 
 KEY = ConnectionKey("acme", "hubspot")
 ACCESS_KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -294,6 +297,35 @@ def test_tenants_names_and_integrations_never_share_a_token(aws: FakeAws) -> Non
         assert token.access_token.reveal() == secret(1, key)
 
 
+def test_a_child_process_has_the_token_and_waits_for_no_thread_of_its_parent(aws: FakeAws) -> None:
+    vault = aws.vault()
+    vault.token("acme", "hubspot")
+    with ExitStack() as held:
+        held.enter_context(vault._turns.of(ConnectionKey("acme", "hubspot"), 1))  # as a thread does while it reads
+        held.enter_context(vault._turns._lock)
+        held.enter_context(vault._kept._lock)
+        held.enter_context(warnings.catch_warnings(action="ignore", category=DeprecationWarning))  # fork, with threads
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            assert vault.token("acme", "hubspot").generation == 1 or os._exit(1)
+            aws.now += CACHE_SECONDS
+            calls = len(aws.calls)
+            vault.token("acme", "hubspot")
+            os._exit(0 if aws.calls[calls:] == ["GetItem", "Decrypt"] else 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_child_process_makes_its_own_connections_to_aws(aws: FakeAws) -> None:
+    vault = aws.vault()
+    vault.token("acme", "hubspot")
+    begin_again()
+    vault.token("acme", "hubspot")
+    aws.now += CACHE_SECONDS
+    vault.token("acme", "hubspot")
+    assert aws.clients == ["dynamodb", "kms", "dynamodb", "kms"]
+
+
 def test_many_threads_that_miss_together_cost_one_read(aws: FakeAws) -> None:
     vault = aws.vault()
     with ThreadPoolExecutor(20) as threads:
@@ -328,7 +360,8 @@ def test_without_a_grant_an_ended_token_is_not_renewed_and_the_customer_is_named
         aws.vault().token("acme", "hubspot")
     assert caught.value.cause == "ambiguous_rotation"
     assert "POST /tenants/acme/sessions" in str(caught.value)
-    assert aws.calls == ["GetItem"]
+    assert aws.calls == ["GetItem", "GetItem"]
+    assert [each["ConsistentRead"] for each in aws.reads] == [False, True]
 
 
 def test_nobody_connected_says_how_to_connect(aws: FakeAws) -> None:
@@ -336,6 +369,21 @@ def test_nobody_connected_says_how_to_connect(aws: FakeAws) -> None:
         aws.vault().token("globex", "hubspot")
     assert 'Vault().connect_url("globex", "hubspot", user_ref' in str(caught.value)
     assert "POST /tenants/globex/sessions" in str(caught.value)
+
+
+def test_a_connection_that_a_replica_does_not_know_yet_is_found(aws: FakeAws) -> None:
+    aws.stale_item = {}
+    assert aws.vault().token("acme", "hubspot").generation == 1
+    assert aws.calls == ["GetItem", "GetItem", "Decrypt"]
+
+
+@pytest.mark.parametrize("status", ["reauth_required", "scope_insufficient", "deleting"])
+def test_who_has_just_connected_again_is_not_sent_away_by_a_replica(aws: FakeAws, status: str) -> None:
+    aws.store(1, lifetime=0, status={"S": status})
+    aws.stale_item = aws.items[KEY.tenant, KEY.sort_key]
+    aws.store(2)
+    assert aws.vault().token("acme", "hubspot").generation == 2
+    assert aws.calls == ["GetItem", "GetItem", "Decrypt"]
 
 
 def test_a_connection_with_a_name_of_its_own_is_connected_again_under_that_name(aws: FakeAws) -> None:
@@ -883,6 +931,20 @@ def test_the_header_is_bearer_however_the_provider_spells_the_type(aws: FakeAws)
     for spelling in ("bearer", "BEARER", "bot"):
         aws.change(token_type={"S": spelling})
         assert aws.vault().headers("acme", "hubspot") == {"Authorization": f"Bearer {secret(1)}"}
+
+
+@pytest.mark.parametrize("url", ["http://api.example/tickets", "http://localhost.example/", "http://127.0.0.1.example"])
+def test_a_token_is_not_sent_in_the_clear(aws: FakeAws, client: requests.Session, url: str) -> None:
+    with pytest.raises(InvalidRequest, match="must begin with https://"):
+        client.prepare_request(requests.Request("GET", url))
+    assert aws.calls == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.example/tickets", "HTTPS://api.example", "http://localhost:3000", "http://[::1]"]
+)
+def test_a_token_is_for_tls_and_for_this_machine(client: requests.Session, url: str) -> None:
+    assert client.prepare_request(requests.Request("GET", url)).headers["Authorization"] == f"Bearer {secret(1)}"
 
 
 def test_a_good_token_costs_the_api_one_request(api: Api, client: requests.Session) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 from consentry.envelope import unreadable
+from consentry.errors import InvalidRequest
 from consentry.model import Metadata, Secret
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 _UNAUTHORIZED: Final = 401
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -49,6 +51,8 @@ class Renewal:
 class BearerAuth:
     """Sets the Bearer header; on a 401 asks for a newer token and sends the same request once more.
 
+    Raises `InvalidRequest` for an address without TLS (RFC 6750 section 5.3), unless it is this machine's own.
+
     If the newer token existed already, and the API rejects it too (all tokens ended at once), one refresh is forced
     for that one: never more than one forced refresh for a request. Only a response to our own header on the first host
     counts: `requests` drops the header when a redirect leads to another host, and it stays dropped. A body that cannot
@@ -60,6 +64,9 @@ class BearerAuth:
         self._renewal = renewal
 
     def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
+        if urlsplit(str(request.url)).scheme != "https" and _host(request) not in _LOOPBACK:
+            message = "The address of a request with a token must begin with https://, so that nobody else can read it."
+            raise InvalidRequest(message, code="insecure_address")
         token = self._token()
         request.headers["Authorization"] = token.authorization
         answered = partial(self._answered, token, _host(request))

@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from consentry.envelope import unreadable
 from consentry.errors import ConsentryError, Misconfigured, TokenUnavailable
+from consentry.sharing import outlive_forks
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -26,9 +27,10 @@ _DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied"})
 _NOT_VALID: Final = frozenset({
     *("ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId"),
     *("InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException"),
-    "MissingAuthenticationTokenException",
+    *("MissingAuthenticationTokenException", "RequestExpired", "RequestTimeTooSkewed"),
 })  # fmt: skip
 _MISSING: Final = frozenset({"ResourceNotFoundException", "NotFoundException"})
+_IMPOSSIBLE: Final = frozenset({"ValidationException", "InvalidParameterValueException"})
 _DISABLED: Final = frozenset({"DisabledException", "KMSInvalidStateException"})
 _FOREIGN: Final = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
 _WITHOUT: Final = (
@@ -82,6 +84,13 @@ class Clients:
         self._given_session = session
         self._deadline_seconds = deadline_seconds
         self._making = threading.Lock()
+        outlive_forks(self)
+
+    def begin_again(self) -> None:
+        """Make new clients: those that there are share their connections with another process."""
+        self._making = threading.Lock()
+        for made in ("_dynamodb", "_kms", "_functions"):
+            vars(self).pop(made, None)
 
     def setting(self, variable: str) -> str:
         """Return what was given, or the environment's; raise `Misconfigured` naming what is missing."""
@@ -123,18 +132,20 @@ class Clients:
                 f"{message}, and if it stays so, check region and network.",
                 detail=_detail(asking, type(error).__name__),
             ) from None
+        except botocore.ParamValidationError:
+            raise self._meaning("ValidationException", asking) from None
         except botocore.BotoCoreError as error:
             raise later(asking, type(error).__name__) from None
 
     def _meaning(self, code: str, asking: Asking) -> ConsentryError:
         action, thing, region = asking.action, asking.thing, self._session.region_name
-        if code in _FOREIGN:
-            return unreadable(f"{action}: {code}")
+        if code in _FOREIGN or (code in _IMPOSSIBLE and asking is OPENING):
+            return unreadable(f"{action}: {code}")  # what is asked for there comes out of the record
         if code in _NOT_VALID:
             return _not_valid(asking, code)
         if code in _DENIED:
             return self.denied(asking)
-        if code in _MISSING:
+        if code in _MISSING or code in _IMPOSSIBLE:
             message = f"In the region {region} there is no such thing as {thing} that is configured here ({action})"
             return Misconfigured(f"{message}: see that {asking.named_by}, and the region the stack's.")
         if code in _DISABLED:
@@ -184,7 +195,8 @@ def later(asking: Asking, code: str) -> TokenUnavailable:
 
 def _not_valid(asking: Asking, code: str) -> Misconfigured:
     message = "The AWS credentials of this process have expired or are not valid; sign in again, or give it a role"
-    return Misconfigured(f"{message} ({asking.action}).", detail=_detail(asking, code))
+    clock = "minutes of difference between its clock and AWS's look the same"
+    return Misconfigured(f"{message} ({asking.action}; {clock}).", detail=_detail(asking, code))
 
 
 def _detail(asking: Asking, code: str) -> str:

@@ -39,6 +39,16 @@ class ConsentryError(Exception):
         self.code = code or self.default_code
         self.detail = detail
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Come whole out of another process, whatever the subclass's `__init__` asks for."""
+        return _again, (type(self), self.public, vars(self))
+
+
+def _again[E: ConsentryError](kind: type[E], public: str, rest: dict[str, object]) -> E:
+    error = kind.__new__(kind, public)
+    vars(error).update(rest)
+    return error
+
 
 class InvalidRequest(ConsentryError):
     status = 400

@@ -247,16 +247,16 @@ class Vault:
         return record
 
     def _read(self, key: ConnectionKey, *, consistent: bool = False) -> Record:
-        """Read the record; eventually consistent unless told otherwise, at half the price. Never back in time."""
-        record = self._source.read(key, consistent=consistent)
+        """Read the record; eventually consistent, at half the price, unless that is bad news. Never back in time."""
+        record, kept = self._source.read(key, consistent=consistent), self._kept.get(key)
+        older = record and kept and kept.is_newer_than(record)
+        if not consistent and (record is None or older or record.is_lost(self._clock())):
+            return self._read(key, consistent=True)  # she may have connected this very second
         if record is None or record.status == Status.DELETING:
             self._kept.forget(key)
             raise NotConnected(f"{key.tenant} has not connected {key.integration} ({key.name}). {_how_to(key)}")
-        kept = self._kept.get(key)
-        if kept is None or not kept.is_newer_than(record):
+        if kept is None or not older:
             return record
-        if not consistent:
-            return self._read(key, consistent=True)
         raise UnreadableRecord(
             "The record is older than one read before. If a backup was restored, raise the epoch as the runbook says.",
             code="record_rolled_back",
@@ -285,9 +285,9 @@ def _reauth_required(key: ConnectionKey, record: Record) -> ReauthRequired:
     )
 
 
-def _checked(unverified: str) -> str:
-    """It comes out of a browser's address, and goes into the path of a signed request."""
-    if _SESSION.fullmatch(unverified):
+def _checked(unverified: object) -> str:
+    """It comes out of a browser's address, if it came at all, and goes into the path of a signed request."""
+    if isinstance(unverified, str) and _SESSION.fullmatch(unverified):
         return unverified
     raise InvalidRequest("session must be the value that came to the return URL", code="unknown_session")
 

@@ -6,7 +6,7 @@ from typing import Final, Self, cast
 
 from consentry.envelope import unreadable
 from consentry.errors import Misconfigured
-from consentry.model import RECORD_VERSION, Metadata, skew_seconds
+from consentry.model import RECORD_VERSION, Metadata, Status, skew_seconds
 
 # All that a reader may see of a record; the exported `read` policy allows these attributes and no others.
 READ_ATTRIBUTES: Final = (
@@ -60,6 +60,10 @@ class Record:
 
     def servable(self, now: float) -> bool:
         return bool(self.access_token) and now < self.served_until
+
+    def is_lost(self, now: float) -> bool:
+        """Whether only the customer can bring a token that works, for all that this reading says."""
+        return self.status == Status.DELETING or (self.status != Status.ACTIVE and not self.servable(now))
 
 
 def of_type[T](expected: type[T], value: object) -> T:

@@ -1,15 +1,23 @@
 """What the threads of a process share: values by connection, and turns at asking for them."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Final, Protocol
+from weakref import WeakSet
 
 from consentry.errors import TokenUnavailable
 from consentry.model import ConnectionKey
 
 REFRESH_PAUSE_SECONDS: Final = 5  # a refresh that brought nothing is not asked for again at once
+
+
+class Forkable(Protocol):
+    def begin_again(self) -> None:
+        """Let go of what belongs to the process that this one is a copy of: locks, and connections to AWS."""
 
 
 class Bounded[T]:
@@ -19,6 +27,10 @@ class Bounded[T]:
         self._size = size
         self._lock = threading.Lock()
         self._values: OrderedDict[ConnectionKey, T] = OrderedDict()
+        outlive_forks(self)
+
+    def begin_again(self) -> None:
+        self._lock = threading.Lock()
 
     def get(self, key: ConnectionKey) -> T | None:
         with self._lock:
@@ -42,6 +54,10 @@ class Turns:
     """One caller at a time for each connection; the others wait and find what it brought."""
 
     def __init__(self) -> None:
+        self.begin_again()
+        outlive_forks(self)
+
+    def begin_again(self) -> None:
         self._lock = threading.Lock()
         self._turns: dict[ConnectionKey, tuple[threading.Lock, int]] = {}
 
@@ -68,3 +84,28 @@ class Turns:
 
 def unavailable(public: str) -> TokenUnavailable:
     return TokenUnavailable(public, retry_after_seconds=REFRESH_PAUSE_SECONDS)
+
+
+def outlive_forks(shared: Forkable) -> None:
+    """Have `begin_again` called in every child of this process, right after the fork, as long as `shared` lives.
+
+    Threads that hold a lock are not copied, their locks are; and two processes on one connection to AWS take each
+    other's answers.
+    """
+    _watch_forks()
+    _SHARED.add(shared)
+
+
+@cache
+def _watch_forks() -> None:
+    with suppress(AttributeError):  # an operating system without forks
+        os.register_at_fork(after_in_child=begin_again)
+
+
+def begin_again() -> None:
+    """What a child does first: have everything that outlives forks begin again."""
+    for each in list(_SHARED):
+        each.begin_again()
+
+
+_SHARED: Final[WeakSet[Forkable]] = WeakSet()

@@ -199,6 +199,13 @@ def test_a_second_key_that_cannot_be_used_is_named_as_such(operator: Operator) -
     assert "OtherGrantKey is disabled. What it sealed cannot be opened." in told.json["findings"][0]["what"]
 
 
+@pytest.mark.parametrize("queue", ["RefreshDeadLetterQueue", "EscrowDeadLetterQueue", "EventsDeadLetterQueue"])
+def test_every_queue_of_dead_letters_is_looked_at(operator: Operator, queue: str) -> None:
+    operator.aws.client("sqs").send_message(QueueUrl=operator.installation.output(f"{queue}Url"), MessageBody="x")
+    (finding,) = operator("doctor", "--json").json["findings"]
+    assert (finding["code"], finding["what"].split()[0]) == ("dead_letters", queue)
+
+
 def test_a_secret_that_will_be_deleted_counts_as_none(operator: Operator) -> None:
     secret_ending(operator)
     assert codes(operator) == {"no_secret"}
