@@ -30,7 +30,7 @@ ELSEWHERE: Final = {
     "in the answers of functions that operators invoke": {
         "escrow_not_empty", "invalid_key", "invalid_row", "key_does_not_open", "not_opened",
     },
-    "in a process that reads with Vault": {"record_rolled_back"},
+    "in a process that reads with Vault": {"insecure_address", "record_rolled_back"},
     "nowhere: kinds of errors, each of whose members has a code of its own": {
         "conflict", "forbidden", "internal", "operator_must_act", "try_later",
     },
