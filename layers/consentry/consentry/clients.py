@@ -183,7 +183,8 @@ class Clients:
         return self._session.client("lambda", config=config)
 
 
-_QUICK: Final = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
+# Both answer within milliseconds: who hangs is asked again soon, and a token that is still valid is served after that.
+_QUICK: Final = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 def later(asking: Asking, code: str) -> TokenUnavailable:
