@@ -14,6 +14,7 @@ _KEYS: Final = {"AccessKey": "Nobody can read a token", "GrantKey": "Nothing can
 _DEAD: Final = {
     "RefreshDeadLetterQueue": ("a refresh hint failed five times", "dead-letters.md"),
     "EscrowDeadLetterQueue": ("a new token could not be written for a day", "escrow.md"),
+    "EventsDeadLetterQueue": ("changes of connections were not told as events", "events.md"),
 }
 _SAMPLE: Final = 200
 

@@ -143,7 +143,7 @@ def _made(session: boto3.Session) -> tuple[dict[str, str], dict[str, str]]:
     outputs, resources = {}, {}
     for name in ("AccessKey", "GrantKey"):
         outputs[f"{name}Arn"] = session.client("kms").create_key()["KeyMetadata"]["Arn"]
-    for name in ("RefreshDeadLetterQueue", "EscrowQueue", "EscrowDeadLetterQueue"):
+    for name in ("RefreshDeadLetterQueue", "EscrowQueue", "EscrowDeadLetterQueue", "EventsDeadLetterQueue"):
         outputs[f"{name}Url"] = session.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     resources["RefreshDispatchFunctionEveryMinute"] = "every-minute"
     account = "eu-central-1:123456789012"

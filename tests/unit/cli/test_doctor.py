@@ -174,6 +174,13 @@ def test_what_may_turn_bad_is_a_warning(operator: Operator, doubtful: Callable[[
     assert told.code == Exit.OK
 
 
+@pytest.mark.parametrize("queue", ["RefreshDeadLetterQueue", "EscrowDeadLetterQueue", "EventsDeadLetterQueue"])
+def test_dead_letters_of_every_queue_are_seen(operator: Operator, queue: str) -> None:
+    operator.aws.client("sqs").send_message(QueueUrl=operator.installation.output(f"{queue}Url"), MessageBody="x")
+    assert codes(operator) == {"dead_letters"}
+    assert f"{queue} holds 1 message" in operator("doctor").out
+
+
 def test_a_secret_that_will_be_deleted_counts_as_none(operator: Operator) -> None:
     secret_ending(operator)
     assert codes(operator) == {"no_secret"}
