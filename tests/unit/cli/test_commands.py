@@ -317,7 +317,7 @@ def test_where_standard_input_is_closed_a_question_is_not_answered() -> None:
 def test_a_question_that_is_not_answered_is_told_to_a_program_too(operator: Operator) -> None:
     told = operator("connections", "disconnect", "acme", "crm", "--json")
     assert (told.code, told.out.strip()) == (130, "")
-    assert json.loads(told.err.splitlines()[-1].rpartition("]: ")[2])["error"] == "interrupted"
+    assert json.loads("{" + told.err.rpartition("{")[2])["error"] == "interrupted"
 
 
 def test_an_empty_stacks_name_is_no_default() -> None:
