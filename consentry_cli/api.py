@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
+from consentry.model import IDENTIFIER
 from consentry_cli.aws import CLOCK_SENTENCE, plainly
 from consentry_cli.failures import Exit, Failure
 from consentry_cli.installation import Installation
@@ -31,7 +32,15 @@ type Json = dict[str, Any]
 
 
 def path(*parts: str) -> str:
-    return "".join(f"/{quote(part, safe='')}" for part in parts)
+    """Return a route; raise `Failure` for a part that is no name: `..` would make another route of it."""
+    for part in parts:
+        if not IDENTIFIER.fullmatch(part):
+            sentence = (
+                f"{part[:80]!r} is no tenant, integration or name: those are 1 to 63 letters, digits, '-' or '_', "
+                "and begin with a letter or digit."
+            )
+            raise Failure(sentence, Exit.USAGE, "invalid_identifier")
+    return "".join(f"/{part}" for part in parts)
 
 
 class Api:

@@ -8,10 +8,16 @@ from typing import Any, Final
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    InvalidConfigError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
+    PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
     TokenRetrievalError,
 )
 
@@ -21,9 +27,14 @@ _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "Unauthoriz
 _ABSENT: Final = frozenset({"ResourceNotFoundException", "NotFoundException", "QueueDoesNotExist", "ResourceNotFound"})
 _STRANGERS: Final = frozenset({
     "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
+    "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
 })  # fmt: skip
 _CLOCK: Final = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _STALE: Final = ("Signature expired", "Signature not yet current")
+_NO_CREDENTIALS: Final = (
+    NoCredentialsError, PartialCredentialsError, ProfileNotFound, InvalidConfigError, ConfigParseError, SSOError,
+    TokenRetrievalError,
+)  # fmt: skip
 _ACTIONS: Final = {("lambda", "Invoke"): "lambda:InvokeFunction"}
 
 CLOCK_SENTENCE: Final = "AWS refuses requests that this machine signs, because its clock is wrong: set it (NTP)."
@@ -36,9 +47,15 @@ def plainly(service: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _refusal(service, error) from None
-    except (NoCredentialsError, TokenRetrievalError, ProfileNotFound) as error:
-        sentence = f"No AWS credentials: {error}. Sign in, or name a profile with --profile."
+    except _NO_CREDENTIALS as error:
+        sentence = f"No AWS credentials: {str(error).rstrip('.')}. Sign in, or name a profile with --profile."
         raise Failure(sentence, Exit.REFUSED, "no_credentials") from None
+    except CredentialRetrievalError:  # what its program said may be anything, a secret too
+        sentence = "No AWS credentials: what should give them failed. Sign in, or name a profile with --profile."
+        raise Failure(sentence, Exit.REFUSED, "no_credentials") from None
+    except InvalidRegionError as error:
+        sentence = f"{error.kwargs['region_name']!r} is no AWS region: name it with --region."
+        raise Failure(sentence, Exit.USAGE, "invalid_region") from None
     except NoRegionError:
         raise Failure("No AWS region: name it with --region.", Exit.USAGE, "no_region") from None
     except EndpointConnectionError as error:
@@ -62,7 +79,7 @@ def _refusal(service: str, error: ClientError) -> Failure:
         return Failure(sentence, Exit.REFUSED, "permission_missing")
     if (service, code) == ("secretsmanager", "InvalidRequestException"):
         return Failure(f"Secrets Manager: {message}", Exit.REFUSED, "secret_ending")
-    if code in _ABSENT or "NonExistentQueue" in code:
+    if code in _ABSENT or "NonExistentQueue" in code or (service, code) == ("cloudformation", "ValidationError"):
         return Failure(f"{service}: {message or code}", Exit.NOT_FOUND, "not_found")
     return Failure(f"{service} refused {error.operation_name}: {code}.", Exit.UNAVAILABLE, "aws_error")
 

@@ -60,9 +60,9 @@ def refresh(settings: Settings, tenant: str, integration: str, name: str) -> Non
     generation = _read(settings.api, tenant, integration, name)["generation"]
     route = path("tenants", tenant, "connections", integration, name, "refresh")
     value = settings.api.send("POST", route, f"POST/{_ONE}/refresh", {"rejected_generation": generation})
-    show(value, lambda told: plain(f"{told['outcome']}: generation {told['generation']}"), as_json=settings.json)
     if value["outcome"] == "pending":
         raise Failure("It is under way, and not over yet: look again in a moment.", Exit.UNAVAILABLE, "pending")
+    show(value, lambda told: plain(f"{told['outcome']}: generation {told['generation']}"), as_json=settings.json)
 
 
 @connections.command()
@@ -187,6 +187,7 @@ def _drawn_one(value: Value) -> RenderableType:
             ("label", value["label"]),
             ("description", value["description"]),
             ("scopes", " ".join(value["scopes"])),
+            ("lost scopes", plain(" ".join(value["lost_scopes"]), "red") if value["lost_scopes"] else ""),
             ("generation", value["generation"]),
             *((name, moment(at)) for name, at in times.items()),
             *((name, each) for name, each in value["metadata"].items()),

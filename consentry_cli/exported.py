@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from consentry.errors import ConsentryError
@@ -43,7 +43,7 @@ def end(count: int) -> dict[str, int]:
 
 def entries(text: str, key: PrivateKey | None, renamed: Mapping[str, str]) -> list[Entry]:
     """Read a whole file; raise `Failure` if it is none that can be read at all. A row may have a `problem`."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     first = _object(lines[0][1]) if lines else None
     if isinstance(first, dict) and first.get("format") == FORMAT:
         found = list(_ours(first, lines[1:], key))
@@ -114,13 +114,14 @@ def _id_of(row: Mapping[str, Any]) -> str:
 
 
 def _seconds(moment: object) -> int | None:
-    """Read ISO 8601, or epoch seconds; what is neither says nothing."""
+    """Read ISO 8601, in UTC unless it says another zone, or epoch seconds; what is neither says nothing."""
     if isinstance(moment, int) and not isinstance(moment, bool):
         return moment
     try:
-        return int(datetime.fromisoformat(moment).timestamp()) if isinstance(moment, str) else None
+        read = datetime.fromisoformat(moment) if isinstance(moment, str) else None
     except ValueError:
         return None
+    return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()) if read else None
 
 
 def _renamed(entry: Entry, renamed: Mapping[str, str]) -> Entry:

@@ -47,6 +47,8 @@ def deployed(stack: str, *, profile: str | None, region: str | None) -> Installa
     """Read the stack's outputs and resources; raise `Failure` if it is not there or may not be read."""
     import boto3  # noqa: PLC0415 - half a second that `--help` need not take
 
+    if not stack:
+        raise Failure("The stack's name is empty: name it with --stack.", Exit.USAGE, "no_stack_name")
     with plainly("cloudformation"):
         aws = Aws(boto3.Session(profile_name=profile, region_name=region))
     found = _described(aws, stack)
@@ -77,7 +79,7 @@ def _described(aws: Aws, stack: str) -> Mapping[str, Any]:
         with plainly("cloudformation"):
             return next(iter(client.describe_stacks(StackName=stack)["Stacks"]))
     except Failure as failure:
-        if failure.code != "aws_error":
+        if failure.exit_code is not Exit.NOT_FOUND:
             raise
         where = f"{aws.session.region_name}"
         sentence = f"There is no stack {stack} in {where}: name it with --stack and --region, or use --local."

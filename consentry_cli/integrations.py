@@ -104,7 +104,10 @@ def _asked(prompt: str) -> str:
     stream = click.get_text_stream("stdin")
     if stream.isatty():
         return Secret(click.prompt(prompt, hide_input=True, err=True)).reveal()
-    return stream.read()
+    try:
+        return stream.read()
+    except UnicodeDecodeError:
+        raise Failure("The secret cannot be read as UTF-8.", Exit.USAGE, "secret_unreadable") from None
 
 
 def _redirect_uri(settings: Settings, integration: str) -> str:

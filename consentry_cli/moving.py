@@ -18,7 +18,7 @@ from consentry.transfer.sealing import Recipient
 from consentry_cli.exported import Entry, end, entries, header
 from consentry_cli.failures import Exit, Failure
 from consentry_cli.installation import Installation
-from consentry_cli.keys import create, private_key
+from consentry_cli.keys import new_file, private_key
 from consentry_cli.output import Value, console, plain, show, table
 from consentry_cli.settings import Settings, common, needs
 
@@ -42,11 +42,11 @@ def export(settings: Settings, /, recipient: Path, output: Path, **only: str | N
         raise Failure(f"{output} is there already: name another file.", Exit.REFUSED, "file_exists")
     chosen = Recipient.parse(recipient.read_text(errors="replace"))
     wish = {"operation": "export", "recipient": str(chosen), **{name: each for name, each in only.items() if each}}
-    rows, skipped = _exported(settings.installation, wish)
-    found = settings.installation
-    lines = [header(found.stack, found.region, chosen.id, int(time.time())), *rows, end(len(rows))]
-    part = output.with_name(f"{output.name}.part")
-    create(part, "".join(f"{json.dumps(line)}\n" for line in lines), mode=0o600)
+    found, part = settings.installation, output.with_name(f"{output.name}.part")
+    with new_file(part, mode=0o600) as opened:  # before anything leaves the vault
+        rows, skipped = _exported(found, wish)
+        lines = [header(found.stack, found.region, chosen.id, int(time.time())), *rows, end(len(rows))]
+        opened.writelines(f"{json.dumps(line)}\n" for line in lines)
     os.replace(part, output)  # noqa: PTH105 - whole, or not at all
     value = {"file": str(output), "recipient": chosen.id, "exported": len(rows), "skipped": skipped}
     show(value, _drawn_export, as_json=settings.json)
@@ -88,13 +88,13 @@ def import_(settings: Settings, /, file: Path, key_file: Path | None, renamed: t
     value = {"dry_run": flags["dry_run"], "written": not (flags["dry_run"] or refused), "rows": fates}
     show(value, _drawn_import, as_json=settings.json)
     if any(each["fate"] == Fate.LATER for each in fates):
-        raise Failure("Some rows had to wait: send the same file again.", Exit.UNAVAILABLE, "not_all_written")
+        return Exit.UNAVAILABLE
     return Exit.PROBLEMS if any(each["fate"] == Fate.REFUSED for each in fates) else Exit.OK
 
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise Failure(f"{file} cannot be read as UTF-8.", Exit.USAGE, "file_unreadable") from None
 
@@ -117,7 +117,11 @@ def _written(installation: Installation, found: Sequence[Entry], wish: Json) -> 
     told: dict[int, Json] = {}
     waiting = list(found)
     for _ in range(_ROUNDS):
-        told |= dict(_asked(installation, waiting, wish, "writing"))
+        try:
+            told.update(_asked(installation, waiting, wish, "writing"))
+        except Failure as failure:
+            again = "What was written stays: send the same file again for the rest."
+            raise Failure(f"{failure.sentence} {again}", failure.exit_code, failure.code) from None
         waiting = [each for each in waiting if told[each.line]["fate"] == Fate.LATER]
         if not waiting:
             break
@@ -167,4 +171,6 @@ def _drawn_import(value: Value) -> RenderableType:
     counts = Counter(each["fate"] for each in value["rows"])
     summed = ", ".join(f"{count} {fate}" for fate, count in counts.items()) or "no rows"
     verdict = "" if value["written"] else " Nothing was written."
+    if counts[Fate.LATER]:
+        verdict = " Some rows had to wait: send the same file again."
     return Group(table(("line", "tenant", "connection", "", "why"), rows), plain(f"{summed}.{verdict}"))

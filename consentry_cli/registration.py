@@ -74,15 +74,30 @@ class Registry:
         self._aws.call("dynamodb", "put_item", TableName=self._table, Item=item)
 
     def keep_secret(self, integration: str, material: Mapping[str, Secret]) -> None:
-        """Store it as the newest version; the one before stays readable as AWSPREVIOUS."""
+        """Store it as the newest version; the one before stays readable as AWSPREVIOUS.
+
+        The same once more is no new version: it would push out the one before, which may still be what counts.
+        """
         name = self._installation.secret_name(integration)
         text = json.dumps({key: secret.reveal() for key, secret in material.items()})
+        if self._current(name) == text:
+            return
         try:
             self._aws.call("secretsmanager", "put_secret_value", SecretId=name, SecretString=text)
         except Failure as failure:
             if failure.exit_code is not Exit.NOT_FOUND:
                 raise
             self._aws.call("secretsmanager", "create_secret", Name=name, SecretString=text)
+
+    def _current(self, name: str) -> str | None:
+        try:
+            found = self._aws.call("secretsmanager", "get_secret_value", SecretId=name)
+        except Failure as failure:
+            if failure.exit_code is not Exit.NOT_FOUND:
+                raise
+            return None
+        text: str | None = found.get("SecretString")
+        return text
 
     def secret_problem(self, integration: str) -> str:
         """Return what is wrong with the secret; empty if nothing is."""

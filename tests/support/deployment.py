@@ -278,7 +278,7 @@ class Deployment:
         """What the function for export and import is."""
         self._invoked()
         return Transfer(
-            leave=Export(clock=self.clock, grants=self.grants, envelopes=self.envelopes),
+            leave=Export(clock=self.clock, grants=self.grants, envelopes=self.envelopes, epoch=1),
             arrive=Import(
                 clock=self.clock,
                 connections=self.connections,

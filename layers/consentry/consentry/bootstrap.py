@@ -193,7 +193,7 @@ class Wiring(Hosted):
         from consentry.transfer.leave import Export
         from consentry.transfer.operate import Transfer
 
-        leave = Export(clock=self.clock, grants=self.grants, envelopes=self.envelopes)
+        leave = Export(clock=self.clock, grants=self.grants, envelopes=self.envelopes, epoch=self.epoch)
         arrive = Import(
             clock=self.clock,
             connections=self.connections,

@@ -1,10 +1,26 @@
 """The commands, as an operator types them."""
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidRegionError,
+    PartialCredentialsError,
+    SSOTokenLoadError,
+)
 
 from consentry.aws.dynamodb import Update, apply, from_item, to_item
+from consentry_cli.aws import plainly
 from consentry_cli.failures import Exit, Failure
 from tests.support.deployment import BASE_URL, RETURN_URL, Browser, query_of
 from tests.support.provider import TOKEN_ANSWER, tokens
@@ -91,6 +107,16 @@ def test_a_rotated_secret_leaves_the_one_before_readable_as_the_previous(operato
     )
     assert previous["SecretString"] == before
     assert operator("integrations", "rotate", "nobody", typed=SECRET).code == Exit.NOT_FOUND
+
+
+def test_the_same_secret_once_more_does_not_push_out_the_one_before(operator: Operator) -> None:
+    before = secret_of(operator, "crm")
+    for _ in range(2):
+        assert operator("integrations", "rotate", "crm", typed=SECRET).code == Exit.OK
+    previous = operator.aws.client("secretsmanager").get_secret_value(
+        SecretId="consentry/consentry/integrations/crm", VersionStage="AWSPREVIOUS"
+    )
+    assert previous["SecretString"] == before
 
 
 def test_a_check_names_a_secret_that_is_missing_or_no_secret(operator: Operator) -> None:
@@ -244,3 +270,89 @@ def test_something_unforeseen_is_one_sentence_without_its_text(operator: Operato
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_can_complete_commands(operator: Operator, shell: str) -> None:
     assert "_CONSENTRY_COMPLETE" in operator("completion", shell).out
+
+
+@pytest.mark.parametrize("words", [
+    ("connections", "list", ".."), ("connections", "list", "."), ("token", "acme", ".."), ("token", "a/b", "crm"),
+    ("connections", "disconnect", "acme", "..", "..", "--yes"), ("connections", "disconnect", "..", "--all", "--yes"),
+    ("sessions", "create", "", "crm", "--user-ref", "u"),
+])  # fmt: skip
+def test_what_would_lead_to_another_route_is_not_asked(operator: Operator, words: tuple[str, ...]) -> None:
+    told = operator(*words)
+    assert (told.code, told.out, "is no tenant" in told.err) == (Exit.USAGE, "", True)
+    assert operator.asked == []
+
+
+def as_program(
+    *words: str, stdout: int | IO[str] = subprocess.PIPE, begin: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "consentry_cli", *words]
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, preexec_fn=begin, text=True, timeout=60, check=False
+    )
+
+
+def test_whoever_reads_no_further_is_no_failure() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        told = as_program("providers", "list", "--json", stdout=writing)
+    finally:
+        os.close(writing)
+    assert (told.returncode, told.stderr) == (Exit.OK, "")
+
+
+def test_an_output_that_takes_no_more_is_one_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        told = as_program("providers", "list", stdout=full)
+    assert (told.returncode, "No space left" in told.stderr, told.stderr.count("\n")) == (Exit.UNAVAILABLE, True, 1)
+
+
+def test_where_standard_input_is_closed_a_question_is_not_answered() -> None:
+    words = ("connections", "disconnect", "acme", "crm")
+    told = as_program(*words, begin=lambda: os.close(0))
+    assert (told.returncode, told.stderr.endswith("Interrupted.\n")) == (130, True)
+
+
+def test_a_question_that_is_not_answered_is_told_to_a_program_too(operator: Operator) -> None:
+    told = operator("connections", "disconnect", "acme", "crm", "--json")
+    assert (told.code, told.out.strip()) == (130, "")
+    assert json.loads("{" + told.err.rpartition("{")[2])["error"] == "interrupted"
+
+
+def test_an_empty_stacks_name_is_no_default() -> None:
+    told = as_program("connections", "list", "--stack", "")
+    assert (told.returncode, "empty" in told.stderr) == (Exit.USAGE, True)
+
+
+REFUSALS: dict[str, tuple[Exit, str]] = {
+    "ValidationError": (Exit.NOT_FOUND, "not_found"),
+    "SignatureDoesNotMatch": (Exit.REFUSED, "credentials_refused"),
+    "ExpiredToken": (Exit.REFUSED, "credentials_refused"),
+    "Throttling": (Exit.UNAVAILABLE, "aws_error"),
+    "AccessDenied": (Exit.REFUSED, "permission_missing"),
+}
+
+
+@pytest.mark.parametrize("code", list(REFUSALS))
+def test_only_a_stack_that_is_not_there_is_said_not_to_be(code: str) -> None:
+    with pytest.raises(Failure) as told, plainly("cloudformation"):
+        raise ClientError({"Error": {"Code": code, "Message": "x"}}, "DescribeStacks")
+    assert (told.value.exit_code, told.value.code) == REFUSALS[code]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"), "no_credentials", "secret_access"),
+        (SSOTokenLoadError(profile_name="p", error_msg="expired"), "no_credentials", "expired"),
+        (CredentialRetrievalError(provider="x", error_msg="CNRY-out"), "no_credentials", "failed"),
+        (InvalidConfigError(error_msg="no profile zz"), "no_credentials", "zz"),
+        (ConfigParseError(path="/config"), "no_credentials", "/config"),
+        (InvalidRegionError(region_name="x y"), "invalid_region", "'x y' is no AWS region"),
+    ],
+)
+def test_what_this_machine_has_wrong_is_not_something_to_try_again(error: Exception, code: str, said: str) -> None:
+    with pytest.raises(Failure) as told, plainly("cloudformation"):
+        raise error
+    assert (told.value.code, said in told.value.sentence, "CNRY-" in told.value.sentence) == (code, True, False)

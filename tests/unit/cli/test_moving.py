@@ -1,19 +1,24 @@
 """Export and import: what one vault gives, another takes, whole or not at all."""
 
+import base64
 import json
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from consentry.aws.dynamodb import Update, apply, from_item, to_item
 from consentry.errors import InvalidRequest
 from consentry.model import Connection, ConnectionKey, Field, Secret, Status
 from consentry.ports import StorageUnavailable
 from consentry.tokens import grant_secrets
 from consentry.transfer.row import opened_row, row_from, sealed_row
 from consentry.transfer.sealing import PrivateKey, Recipient
-from consentry_cli.failures import Exit
+from consentry_cli.failures import Exit, Failure
+from tests.support.catalogue import CRM, SHOP, FakeCatalogue
 from tests.support.provider import TOKEN_ANSWER, tokens
 from tests.unit.cli.conftest import Operator
 from tests.unit.cli.test_commands import connected, flagged
@@ -110,6 +115,29 @@ def test_a_dry_run_writes_nothing_and_says_what_would_happen(operator: Operator,
     assert operator.deployment.connection(name="second") is None
 
 
+def test_an_export_that_cannot_be_written_asks_for_no_grant(operator: Operator, exported: tuple[Path, Path]) -> None:
+    file, key = exported
+    operator.aws.answers["lambda", "invoke"] = AssertionError("a grant was asked for")
+    told = operator("connections", "export", "--to", f"{key}.pub", "--output", str(file / "x"))
+    assert (told.code, "cannot be written" in told.err) == (Exit.USAGE, True)
+
+
+def test_an_export_that_breaks_off_leaves_nothing_behind(operator: Operator, tmp_path: Path) -> None:
+    operator("keys", "new", str(tmp_path / "key"))
+    operator.aws.answers["lambda", "invoke"] = Failure("Not now.", Exit.UNAVAILABLE, "not_now")
+    words = ("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
+    assert operator(*words).code == Exit.UNAVAILABLE
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["key", "key.pub"]
+    operator.aws.answers.clear()
+    assert operator(*words).code == Exit.OK
+
+
+def test_half_a_pair_of_keys_is_not_left_behind(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "key.pub").touch()
+    assert operator("keys", "new", str(tmp_path / "key")).code == Exit.REFUSED
+    assert not (tmp_path / "key").exists()
+
+
 def test_one_row_that_exists_stops_all_and_is_named_with_its_line(
     operator: Operator, exported: tuple[Path, Path]
 ) -> None:
@@ -194,6 +222,14 @@ def test_a_file_that_lost_its_end_is_refused_as_a_whole(
     assert (told.code, "not whole" in told.err) == (Exit.USAGE, True)
 
 
+@pytest.mark.parametrize("text", ["CNRY-no-json", "[" * 100_000])
+def test_a_row_that_somebody_sealed_nonsense_into_is_refused(text: str) -> None:
+    key, row = PrivateKey.generate(), {"tenant": "acme"}
+    sealed = key.recipient.seal(Secret(text), b'{"tenant":"acme"}')
+    with pytest.raises(InvalidRequest, match="no JSON"):
+        opened_row({**row, "sealed": base64.b64encode(sealed).decode()}, key)
+
+
 @pytest.mark.parametrize("bad", ["not JSON", "[]", '{"sealed": 7}', '{"sealed": "AAAA"}'])
 def test_one_line_of_nonsense_is_named_and_stops_all(operator: Operator, exported: tuple[Path, Path], bad: str) -> None:
     file, key = exported
@@ -215,12 +251,24 @@ def test_the_same_connection_twice_is_refused(operator: Operator, exported: tupl
     assert "line 2 already" in told["rows"][1]["why"]
 
 
+def change(operator: Operator, name: str, attributes: dict[str, object]) -> None:
+    update = Update().set(attributes)
+    request = update.require(update.equal("gen", 1)).request(
+        operator.deployment.names["ConnectionsTable"], {"tenant": "acme", "connection": f"crm#{name}"}
+    )
+    apply(operator.aws.client("dynamodb").update_item, request, "change")
+
+
 def test_what_cannot_be_taken_along_is_named(operator: Operator, tmp_path: Path) -> None:
     connected(operator)
     flagged(operator)
     connected(operator, "leaving")
     operator("connections", "disconnect", "acme", "crm", "leaving", "--yes")
     connected(operator, "doubtful")
+    for name in ("restored", "narrowed"):
+        connected(operator, name)
+    change(operator, "restored", {"epoch": 0})
+    change(operator, "narrowed", {"status": "scope_insufficient"})
     client, table = operator.aws.client("dynamodb"), operator.deployment.names["ConnectionsTable"]
     key = {"tenant": {"S": "acme"}, "connection": {"S": "crm#doubtful"}}
     client.update_item(
@@ -232,9 +280,72 @@ def test_what_cannot_be_taken_along_is_named(operator: Operator, tmp_path: Path)
     told = operator(*words, "--json")
     assert {each["name"]: each["why"] for each in told.json["skipped"]} == {
         "default": "reauth_required", "leaving": "deleting", "doubtful": "refresh_under_way",
+        "restored": "other_epoch", "narrowed": "scope_insufficient",
     }  # fmt: skip
     assert (told.code, told.json["exported"]) == (Exit.PROBLEMS, 0)
     assert operator(*words).code == Exit.REFUSED
+
+
+SHOP_ROW: dict[str, Any] = {
+    "v": 1, "tenant": "acme", "integration": "shop", "account": "42", "metadata": {"shop": "elsewhere"},
+    "variables": {"shop": "acme-store"}, "secret": {"grant": {"refresh_token": "CNRY-shop"}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def shops(operator: Operator) -> Operator:
+    """A vault with an integration whose customers have URLs of their own."""
+    operator.deployment.catalogue = FakeCatalogue(CRM, SHOP)
+    item = to_item({"integration": "shop", "provider": "shop", "client_id": "shop-client"})
+    table = operator.deployment.names["IntegrationsTable"]
+    operator.aws.client("dynamodb").put_item(TableName=table, Item=item)
+    return operator
+
+
+def given(operator: Operator, row: dict[str, Any], number: int = 1) -> dict[str, str]:
+    rows = [{"id": f"{number:064x}", "row": row}]
+    told = operator.deployment.transfer_of()({"operation": "import", "dry_run": False, "replace": True, "rows": rows})
+    fate: dict[str, str] = told["rows"][0]
+    return fate
+
+
+def test_a_customers_own_urls_move_along(shops: Operator) -> None:
+    assert given(shops, SHOP_ROW) == {"fate": "new"}
+    key = PrivateKey.generate()
+    page = shops.deployment.transfer_of()({"operation": "export", "recipient": str(key.recipient)})
+    assert opened_row(page["rows"][0], key)["variables"] == {"shop": "acme-store"}
+    connection = shops.deployment.connection("shop")
+    assert connection
+    assert (connection.variables, connection.metadata) == ({"shop": "acme-store"}, {"shop": "acme-store"})
+
+
+def test_an_imported_grant_meets_those_of_its_account_at_their_own_host(shops: Operator) -> None:
+    given(shops, SHOP_ROW)
+    key = to_item({"tenant": "acme", "connection": "shop#default"})
+    found = shops.aws.client("dynamodb").get_item(TableName=shops.deployment.names["ConnectionsTable"], Key=key)
+    assert from_item(found["Item"])["client_account"] == "acme-store.shops.test|shop-client|42"
+
+
+@pytest.mark.parametrize("variables", [{}, {"shop": "a.b"}, {"shop": "evil.test/"}, {"shop": "x", "more": "y"}])
+def test_a_grant_without_the_place_where_it_counts_is_refused(shops: Operator, variables: dict[str, str]) -> None:
+    told = given(shops, {**SHOP_ROW, "variables": variables})
+    assert (told["fate"], "variable" in told["why"]) == ("refused", True)
+    assert shops.deployment.connection("shop") is None
+
+
+def test_what_is_replaced_leaves_neither_its_urls_nor_its_losses_behind(shops: Operator) -> None:
+    given(shops, SHOP_ROW)
+    table = shops.deployment.names["ConnectionsTable"]
+    lost = Update().set({"lost_scopes": ["orders"], "scopes_reduced_at": 7})
+    request = lost.require(lost.equal("gen", 1)).request(table, {"tenant": "acme", "connection": "shop#default"})
+    apply(shops.aws.client("dynamodb").update_item, request, "lose")
+    item = to_item({"integration": "shop", "provider": "crm", "client_id": "c"})
+    shops.aws.client("dynamodb").put_item(TableName=shops.deployment.names["IntegrationsTable"], Item=item)
+    row = {name: value for name, value in SHOP_ROW.items() if name != "variables"}
+    assert given(shops, row, number=2) == {"fate": "replaced"}
+    connection = shops.deployment.connection("shop")
+    assert connection
+    assert (connection.variables, connection.lost_scopes, connection.scopes_reduced_at) == ({}, (), 0)
 
 
 def test_an_export_can_be_of_one_tenant_or_integration(operator: Operator, tmp_path: Path) -> None:
@@ -267,6 +378,47 @@ def test_another_vaults_connections_are_imported_with_their_tokens(
     assert operator("token", "globex", "crm").out == "CNRY-foreign-access\n"
     assert (connection.client_id, connection.expires_at) == ("crm-client", 2_208_988_800)
     assert "CNRY-" not in told.out + told.err
+
+
+@pytest.mark.parametrize("until", ["2040-01-01T00:00:00", "2040-01-01T02:00:00+02:00", "2040-01-01T00:00:00Z"])
+def test_a_time_without_a_zone_is_of_utc_wherever_the_operator_sits(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str
+) -> None:
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    time.tzset()
+    try:
+        file = nango(tmp_path, {"credentials": {"access_token": "CNRY-a", "expires_at": until}})
+        assert operator("connections", "import", str(file)).code == Exit.OK
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    connection = operator.deployment.connection(tenant="globex")
+    assert connection
+    assert connection.expires_at == 2_208_988_800
+
+
+def test_a_files_mark_of_byte_order_and_a_text_with_line_separators_are_read(
+    operator: Operator, tmp_path: Path
+) -> None:
+    file = tmp_path / "nango.json"
+    lines = [json.dumps({**NANGO, "metadata": {"note": "a\u2028b"}}, ensure_ascii=False)]
+    lines += [json.dumps({**NANGO, "connection_id": "initech"})]
+    file.write_text("\n".join(lines), encoding="utf-8-sig")
+    assert operator("connections", "import", str(file)).code == Exit.OK
+
+
+def test_an_import_that_is_cut_off_says_how_to_go_on(operator: Operator, tmp_path: Path) -> None:
+    ask = operator.aws.call
+
+    def cut_off(service: str, operation: str, **arguments: object) -> Mapping[str, Any]:
+        if operation == "invoke" and b'"dry_run": false' in cast("bytes", arguments["Payload"]):
+            raise Failure("lambda did not answer.", Exit.UNAVAILABLE, "unavailable")
+        return ask(service, operation, **arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operator.aws, "call", cut_off)
+        told = operator("connections", "import", str(nango(tmp_path)))
+    assert (told.code, "same file again" in told.err) == (Exit.UNAVAILABLE, True)
 
 
 def test_newer_tokens_of_another_vault_are_another_row(operator: Operator, tmp_path: Path) -> None:
@@ -366,7 +518,8 @@ GOOD: dict[str, Any] = {"v": 1, "tenant": "acme", "integration": "crm", "secret"
     [
         {"v": 2}, {"secret": None}, {"more": 1}, {"secret": {"password": "x"}}, {"secret": {"grant": 7}},
         {"scopes": "a"}, {"scopes": [7]}, {"metadata": []}, {"metadata": {"a": []}}, {"label": "x" * 501},
-        {"label": "\x1b"}, {"expires_at": -1}, {"expires_at": True}, {"created_at": "now"}, {"name": "a#b"},
+        {"label": "\x1b"}, {"variables": []}, {"variables": {"a": 7}}, {"expires_at": -1}, {"expires_at": True},
+        {"created_at": "now"}, {"name": "a#b"},
     ],
 )  # fmt: skip
 def test_a_row_with_a_mistake_is_refused(change: dict[str, Any]) -> None:

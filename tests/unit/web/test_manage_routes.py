@@ -66,6 +66,17 @@ def test_a_connection_is_shown_with_the_fields_of_the_contract_and_no_token(depl
     assert "CNRY-" not in ask(deployment, LIST)["body"]
 
 
+def test_a_list_says_of_a_connection_what_is_said_of_it_alone(deployment: Deployment) -> None:
+    connect(deployment)
+    update = Update().set({"lost_scopes": ["deals"], "scopes_reduced_at": 7})
+    row = {"tenant": "acme", "connection": "crm#default"}
+    request = update.require(update.equal("gen", 1)).request(deployment.names["ConnectionsTable"], row)
+    apply(deployment.dynamo.client.update_item, request, "lose a scope")
+    one = body_of(ask(deployment, ONE))
+    assert (one["lost_scopes"], one["scopes_reduced_at"]) == (["deals"], 7)
+    assert body_of(ask(deployment, LIST))["connections"] == [one]
+
+
 def test_connections_are_listed_for_their_tenant_alone(deployment: Deployment) -> None:
     connect(deployment)
     connect(deployment, name="second")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 # Named one by one: the function's role may go through no others.
 EXPORTED_ATTRIBUTES: Final = (
     "tenant", "connection", "v", "provider", "grant_type", "client_id", "status", "gen", "epoch", "grant", "account",
-    "scopes", "metadata", "label", "description", "created_at", "grant_expires_at", "pend_gen", "lease_until",
+    "scopes", "metadata", "variables", "label", "description", "created_at", "grant_expires_at", "pend_gen",
+    "lease_until",
 )  # fmt: skip
 
 

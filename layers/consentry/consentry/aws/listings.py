@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LISTED_ATTRIBUTES: Final = (
     "tenant", "connection", "v", "provider", "grant_type", "status", "status_cause", "gen", "epoch", "account",
     "scopes", "metadata", "label", "description", "expires_at", "created_at", "refreshed_at", "grant_expires_at",
+    "lost_scopes", "scopes_reduced_at",
 )  # fmt: skip
 _PLACE: Final[Mapping[str, type]] = {"tenant": str, "connection": str, "attention_since": int}
 _LATEST: Final = 2**53

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from consentry import log
 from consentry.errors import ConsentryError, InvalidRequest
-from consentry.model import Connection, Grant, Integration, Secret, Status
+from consentry.model import Connection, Grant, Integration, Secret, Status, Variables
 from consentry.oauth.provider import Provider
+from consentry.oauth.variables import checked_variables, rendered
 from consentry.ports import (
     Catalogue,
     Clock,
@@ -27,7 +28,10 @@ MOST_ROWS: Final = 25
 STOP_SECONDS: Final = 8
 _FIELDS: Final = frozenset({"operation", "dry_run", "replace", "rows"})
 _ID: Final = re.compile(r"[0-9a-f]{64}")
-_ENDED: Final = ("grant", "expires_at", "grant_expires_at", "warned_at", "client_account", "access_token")
+_ENDED: Final = (
+    "grant", "expires_at", "grant_expires_at", "warned_at", "client_account", "access_token", "variables",
+    "lost_scopes", "scopes_reduced_at",
+)  # fmt: skip
 
 
 class Fate(StrEnum):
@@ -46,11 +50,12 @@ class _Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A row that may be written, and what it would replace."""
+    """A row that may be written, and what it would replace. `provider` is rendered with `variables`."""
 
     row: Row
     id: str
     provider: Provider
+    variables: Variables
     client_id: str
     before: Connection | None
 
@@ -93,8 +98,10 @@ class Import:
             row = row_from(told["row"])
             integration, provider = self._integration(row)
             _fits(row, integration, provider)
-            before = self.connections.read(row.key)
-            checked = Checked(row, told["id"], provider, _client_id(row, integration, provider), before)
+            variables = checked_variables(provider, row.variables)
+            provider = rendered(provider, variables)
+            client_id, before = _client_id(row, integration, provider), self.connections.read(row.key)
+            checked = Checked(row, told["id"], provider, variables, client_id, before)
             _replaceable(checked, replace=replace)
         except StorageUnavailable:
             raise
@@ -147,7 +154,7 @@ class Import:
             "grant_type": checked.provider.grant.value,
             "client_id": checked.client_id,
             "account": row.account,
-            "metadata": dict(row.metadata),
+            "metadata": {**row.metadata, **checked.variables},
             "scopes": list(row.scopes),
             "label": row.label,
             "description": row.description,
@@ -165,6 +172,8 @@ class Import:
             attributes["access_token"] = keys.access_token.seal(row.access_token)
         if row.grant_expires_at:
             attributes["grant_expires_at"] = row.grant_expires_at
+        if checked.variables:
+            attributes["variables"] = dict(checked.variables)
         if row.account:
             attributes["client_account"] = client_account(checked.provider, checked.client_id, row.account)
         return attributes

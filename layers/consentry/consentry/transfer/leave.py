@@ -22,6 +22,7 @@ class Export:
     clock: Clock
     grants: Grants
     envelopes: Envelopes
+    epoch: int
 
     def __call__(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of sealed rows, and who was left out and why; `next` is None at the end of the table."""
@@ -32,7 +33,7 @@ class Export:
         rows, skipped = [], []
         for record in (each for each in page.records if _is_meant(each, event)):
             try:
-                if why := _unfit(record, self.clock.now()):
+                if why := self._unfit(record):
                     skipped.append(_named(record, why))
                 else:
                     rows.append(self._sealed(record, recipient))
@@ -42,6 +43,19 @@ class Export:
         end = list(page.end) if page.end else None
         return {"operation": "export", "rows": rows, "skipped": skipped, "next": end}
 
+    def _unfit(self, record: Connection) -> str:
+        """Say why a grant cannot be taken along: while a request is under way, nobody knows whether it still counts.
+
+        Nor does anybody of an older epoch's, which may have been rotated since the backup.
+        """
+        if record.status is not Status.ACTIVE:
+            return record.status.value
+        if record.epoch != self.epoch:
+            return "other_epoch"
+        if record.in_doubt or record.lease_until > self.clock.now():
+            return "refresh_under_way"
+        return "" if record.grant else "no_grant"
+
     def _sealed(self, record: Connection, recipient: Recipient) -> dict[str, Any]:
         opened = self.envelopes.open(record.grant, record.key.encryption_context(Field.GRANT))
         return sealed_row(clear_of(record), grant_secrets(opened), recipient)
@@ -50,15 +64,6 @@ class Export:
 def _is_meant(record: Connection, event: Mapping[str, Any]) -> bool:
     wanted = (event.get("tenant"), event.get("integration"))
     return wanted[0] in {None, record.key.tenant} and wanted[1] in {None, record.key.integration}
-
-
-def _unfit(record: Connection, now: int) -> str:
-    """Say why a grant cannot be taken along; while a request is under way, nobody knows whether it still counts."""
-    if record.status in {Status.DELETING, Status.REAUTH_REQUIRED}:
-        return record.status.value
-    if record.in_doubt or record.lease_until > now:
-        return "refresh_under_way"
-    return "" if record.grant else "no_grant"
 
 
 def _named(record: Connection, why: str) -> dict[str, str]:

@@ -7,14 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consentry.errors import InvalidRequest
-from consentry.model import MOST_TEXT, Connection, ConnectionKey, Metadata, Secret
+from consentry.model import MOST_TEXT, Connection, ConnectionKey, Metadata, Secret, Variables
 from consentry.transfer.sealing import PrivateKey, Recipient
 
 VERSION: Final = 1
 SEALED: Final = "sealed"
 _TEXTS: Final = ("provider", "client_id", "account", "label", "description")
 _NUMBERS: Final = ("created_at", "grant_expires_at", "expires_at")
-_CLEAR: Final = ("v", "tenant", "integration", "name", *_TEXTS, *_NUMBERS, "scopes", "metadata", "token_type")
+_CLEAR: Final = (
+    "v",
+    "tenant",
+    "integration",
+    "name",
+    *_TEXTS,
+    *_NUMBERS,
+    "scopes",
+    "metadata",
+    "variables",
+    "token_type",
+)
 _SECRET: Final = ("grant", "access_token")
 _LATEST: Final = 2**40
 _LONGEST_SECRET: Final = 16_384
@@ -35,6 +46,7 @@ class Row:
     description: str = ""
     scopes: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)
+    variables: Variables = field(default_factory=dict)
     created_at: int | None = None
     grant_expires_at: int | None = None
     expires_at: int | None = None
@@ -50,6 +62,7 @@ def clear_of(record: Connection) -> dict[str, Any]:
         "description": record.description,
         "scopes": list(record.scopes),
         "metadata": dict(record.metadata),
+        "variables": dict(record.variables),
         "created_at": record.created_at,
         "grant_expires_at": record.grant_expires_at,
     }
@@ -70,7 +83,11 @@ def opened_row(told: Mapping[str, Any], private_key: PrivateKey) -> dict[str, An
         sealed = base64.b64decode(told.get(SEALED, ""), validate=True)
     except (ValueError, TypeError):
         sealed = b""
-    return {**clear, "secret": json.loads(private_key.open(sealed, _bound(clear)).reveal())}
+    text = private_key.open(sealed, _bound(clear)).reveal()
+    try:
+        return {**clear, "secret": json.loads(text)}
+    except (ValueError, RecursionError):  # from None: the error holds the text
+        raise InvalidRequest("what was sealed in it is no JSON", code="not_opened") from None
 
 
 def _bound(clear: Mapping[str, Any]) -> bytes:
@@ -97,6 +114,7 @@ def row_from(told: object) -> Row:
         token_type=_text(told, "token_type") or "Bearer",
         scopes=_scopes(told.get("scopes", [])),
         metadata=_metadata(told.get("metadata", {})),
+        variables=_variables(told.get("variables", {})),
         **values,  # type: ignore[arg-type]  # texts and numbers by their names
     )
 
@@ -131,6 +149,12 @@ def _metadata(value: object) -> Metadata:
     if isinstance(value, Mapping) and all(isinstance(each, str | int) for each in value.values()):
         return {str(name): each for name, each in value.items()}
     raise _wrong("metadata", "an object of texts and numbers")
+
+
+def _variables(value: object) -> Variables:
+    if isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values()):
+        return {str(name): each for name, each in value.items()}
+    raise _wrong("variables", "an object of texts")
 
 
 def _wrong(name: str, wanted: str) -> InvalidRequest:
