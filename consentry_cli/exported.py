@@ -53,6 +53,13 @@ def entries(text: str, key: PrivateKey | None, renamed: Mapping[str, str]) -> li
     return list(_without_doubles(found))
 
 
+def exported_at(text: str) -> int | None:
+    """Return when an export of Consentry was made; of another vault's file nobody knows."""
+    first = _object(text.split("\n", 1)[0])
+    moment = first.get("created_at") if isinstance(first, dict) and first.get("format") == FORMAT else None
+    return moment if isinstance(moment, int) else None
+
+
 def _ours(head: Mapping[str, Any], lines: Sequence[tuple[int, str]], key: PrivateKey | None) -> Iterator[Entry]:
     if head.get("version") != VERSION:
         raise _unreadable(f"it is of version {head.get('version')!r:.20}, and this is for {VERSION}")

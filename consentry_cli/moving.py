@@ -2,11 +2,11 @@
 
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import batched
 from pathlib import Path
+from time import time
 from typing import Any, Final
 
 import click
@@ -15,7 +15,8 @@ from rich.progress import track
 
 from consentry.transfer.arrive import MOST_ROWS, Fate
 from consentry.transfer.sealing import Recipient
-from consentry_cli.exported import Entry, end, entries, header
+from consentry_cli.doctor.running import refreshing
+from consentry_cli.exported import Entry, end, entries, exported_at, header
 from consentry_cli.failures import Exit, Failure
 from consentry_cli.installation import Installation
 from consentry_cli.keys import new_file, private_key
@@ -24,6 +25,10 @@ from consentry_cli.settings import Settings, common, needs
 
 _ROUNDS: Final = 3
 _ON_REQUEST: Final = "export and import are deployed on request, with DeployTransfer=true (docs/export.md)."
+_TWO_VAULTS: Final = (
+    "This stack still refreshes. Where refresh tokens rotate, two vaults end each other's grants: stop the schedule of "
+    "the dispatcher and the refresh function first (docs/export.md), or say --still-refreshing."
+)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 type Json = dict[str, Any]
@@ -34,18 +39,24 @@ type Json = dict[str, Any]
 @click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--tenant", help="Only this tenant's.")
 @click.option("--integration", help="Only this integration's.")
+@click.option(
+    "--still-refreshing", is_flag=True, help="For grants that do not rotate: export while the stack refreshes."
+)
 @common
 @needs
-def export(settings: Settings, /, recipient: Path, output: Path, **only: str | None) -> int:
+def export(settings: Settings, /, recipient: Path, output: Path, *, still_refreshing: bool, **only: str | None) -> int:
     """Export connections with their grants, sealed to a recipient. Read docs/export.md first: grants that rotate."""
     if output.exists():
         raise Failure(f"{output} is there already: name another file.", Exit.REFUSED, "file_exists")
+    if not still_refreshing and refreshing(settings.installation):
+        raise Failure(_TWO_VAULTS, Exit.REFUSED, "still_refreshing")
     chosen = Recipient.parse(recipient.read_text(errors="replace"))
     wish = {"operation": "export", "recipient": str(chosen), **{name: each for name, each in only.items() if each}}
     found, part = settings.installation, output.with_name(f"{output.name}.part")
     with new_file(part, mode=0o600) as opened:  # before anything leaves the vault
+        head = header(found.stack, found.region, chosen.id, int(time()))  # what is refreshed from here on is newer
         rows, skipped = _exported(found, wish)
-        lines = [header(found.stack, found.region, chosen.id, int(time.time())), *rows, end(len(rows))]
+        lines = [head, *rows, end(len(rows))]
         opened.writelines(f"{json.dumps(line)}\n" for line in lines)
     os.replace(part, output)  # noqa: PTH105 - whole, or not at all
     value = {"file": str(output), "recipient": chosen.id, "exported": len(rows), "skipped": skipped}
@@ -79,8 +90,9 @@ def _exported(installation: Installation, wish: Json) -> tuple[list[Json], list[
 def import_(settings: Settings, /, file: Path, key_file: Path | None, renamed: tuple[str, ...], **flags: bool) -> int:
     """Import connections: every row is checked before the first is written, and one that is wrong stops all."""
     key = private_key(key_file) if key_file else None
-    found = entries(_read(file), key, dict(map(_pair, renamed)))
-    check = {"operation": "import", "dry_run": True, "replace": flags["replace"]}
+    text = _read(file)
+    found = entries(text, key, dict(map(_pair, renamed)))
+    check = {"operation": "import", "dry_run": True, "replace": flags["replace"], "exported_at": exported_at(text)}
     fates = _checked(settings.installation, found, check)
     refused = any(each["fate"] == Fate.REFUSED for each in fates)
     if not flags["dry_run"] and not refused:

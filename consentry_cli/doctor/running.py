@@ -1,10 +1,10 @@
 """Functions, the schedule, alarms, and the clock."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from consentry_cli.api import MOST_SKEW_SECONDS, skew_seconds
 from consentry_cli.doctor.finding import Finding, Level, or_absent
@@ -41,13 +41,23 @@ def _function(installation: Installation, logical_id: str, name: str) -> Iterato
 
 def schedule(installation: Installation) -> Iterator[Finding]:
     effect, remedy = "Nothing is refreshed on time", "Deploy the stack again"
-    name = installation.resources.get(SCHEDULE, "")
-    told = or_absent(lambda: installation.aws.call("scheduler", "get_schedule", Name=name)) if name else None
+    name, told = installation.resources.get(SCHEDULE, ""), _schedule(installation)
     if told is None:
         yield Finding("no_schedule", f"The schedule of the dispatcher is not there. {effect}.", f"{remedy}.")
     elif told["State"] != "ENABLED":
         what = f"The schedule of the dispatcher is disabled. {effect}."
         yield Finding("schedule_disabled", what, f"Enable {name} in EventBridge Scheduler.")
+
+
+def refreshing(installation: Installation) -> bool:
+    """Whether the dispatcher is scheduled."""
+    told = _schedule(installation)
+    return told is not None and told["State"] == "ENABLED"
+
+
+def _schedule(installation: Installation) -> Mapping[str, Any] | None:
+    name = installation.resources.get(SCHEDULE, "")
+    return or_absent(lambda: installation.aws.call("scheduler", "get_schedule", Name=name)) if name else None
 
 
 def overdue(installation: Installation) -> Iterator[Finding]:

@@ -141,7 +141,17 @@ def test_a_grant_goes_out_and_comes_back_and_is_refreshed_at_the_provider(
     company.connect("moving", TICKETING, account="globex")
     key, file = str(tmp_path / "key"), str(tmp_path / "file")
     terminal("keys", "new", key)
-    words = ("connections", "export", "--to", f"{key}.pub", "--output", file, "--tenant", "moving")
+    words = (
+        "connections",
+        "export",
+        "--still-refreshing",
+        "--to",
+        f"{key}.pub",
+        "--output",
+        file,
+        "--tenant",
+        "moving",
+    )
     assert terminal.json(*words)["exported"] == 1
     row = {"tenant": {"S": "moving"}, "connection": {"S": f"{TICKETING}#default"}}
     company.client("dynamodb").delete_item(TableName=company.ready.tables["connections"], Key=row)

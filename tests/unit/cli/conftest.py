@@ -22,6 +22,7 @@ from consentry.aws.dynamodb import to_item
 from consentry.rekey.operate import Rekey
 from consentry.rekey.operate import answered as rekeyed
 from consentry.transfer.operate import Transfer, answered
+from consentry_cli import moving
 from consentry_cli.__main__ import main
 from consentry_cli.aws import Aws
 from consentry_cli.installation import Installation
@@ -95,6 +96,7 @@ class Operator:
         out, err = Screen(terminal=terminal), Screen(terminal=False)
         settings = Settings(find=lambda _settings: self.installation)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(moving, "time", self.deployment.clock.now)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = main(list(words), settings)

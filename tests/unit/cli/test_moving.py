@@ -22,8 +22,10 @@ from tests.support.catalogue import CRM, SHOP, FakeCatalogue
 from tests.support.provider import TOKEN_ANSWER, tokens
 from tests.unit.cli.conftest import Operator
 from tests.unit.cli.test_commands import connected, flagged
+from tests.unit.cli.test_doctor import schedule_disabled
 
 REFRESH = str(TOKEN_ANSWER["refresh_token"])
+EXPORT = ("connections", "export", "--still-refreshing")
 NANGO: dict[str, Any] = {
     "id": 1,
     "connection_id": "globex",
@@ -47,7 +49,7 @@ def exported(operator: Operator, tmp_path: Path) -> tuple[Path, Path]:
     connected(operator, "second")
     key, file = tmp_path / "key", tmp_path / "file"
     assert operator("keys", "new", str(key)).code == Exit.OK
-    told = operator("connections", "export", "--to", f"{key}.pub", "--output", str(file), "--json")
+    told = operator(*EXPORT, "--to", f"{key}.pub", "--output", str(file), "--json")
     assert (told.code, told.json["exported"], told.json["skipped"]) == (Exit.OK, 2, [])
     return file, key
 
@@ -118,14 +120,14 @@ def test_a_dry_run_writes_nothing_and_says_what_would_happen(operator: Operator,
 def test_an_export_that_cannot_be_written_asks_for_no_grant(operator: Operator, exported: tuple[Path, Path]) -> None:
     file, key = exported
     operator.aws.answers["lambda", "invoke"] = AssertionError("a grant was asked for")
-    told = operator("connections", "export", "--to", f"{key}.pub", "--output", str(file / "x"))
+    told = operator(*EXPORT, "--to", f"{key}.pub", "--output", str(file / "x"))
     assert (told.code, "cannot be written" in told.err) == (Exit.USAGE, True)
 
 
 def test_an_export_that_breaks_off_leaves_nothing_behind(operator: Operator, tmp_path: Path) -> None:
     operator("keys", "new", str(tmp_path / "key"))
     operator.aws.answers["lambda", "invoke"] = Failure("Not now.", Exit.UNAVAILABLE, "not_now")
-    words = ("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
+    words = (*EXPORT, "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
     assert operator(*words).code == Exit.UNAVAILABLE
     assert sorted(each.name for each in tmp_path.iterdir()) == ["key", "key.pub"]
     operator.aws.answers.clear()
@@ -150,6 +152,27 @@ def test_one_row_that_exists_stops_all_and_is_named_with_its_line(
     assert (
         "Nothing was written" in operator("connections", "import", *map(str, (exported[0], "--key", exported[1]))).out
     )
+
+
+def test_what_was_refreshed_since_the_export_is_not_replaced(operator: Operator, exported: tuple[Path, Path]) -> None:
+    operator.deployment.clock.advance(60)
+    connected(operator)
+    before = operator.deployment.connection()
+    code, told = taken(operator, *exported, "--replace")
+    assert (code, fates(told), told["written"]) == (Exit.PROBLEMS, ["refused", "replaced"], False)
+    assert "refreshed since the export" in told["rows"][0]["why"]
+    assert operator.deployment.connection() == before
+
+
+def test_a_vault_that_still_refreshes_gives_no_grant_away_unless_told_so(operator: Operator, tmp_path: Path) -> None:
+    connected(operator)
+    operator("keys", "new", str(tmp_path / "key"))
+    words = ("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
+    told = operator(*words)
+    assert (told.code, "still refreshes" in told.err) == (Exit.REFUSED, True)
+    assert not (tmp_path / "file").exists()
+    schedule_disabled(operator)
+    assert operator(*words).code == Exit.OK
 
 
 def test_replacing_takes_the_place_of_what_is_there(operator: Operator, exported: tuple[Path, Path]) -> None:
@@ -276,7 +299,7 @@ def test_what_cannot_be_taken_along_is_named(operator: Operator, tmp_path: Path)
     )
     operator.deployment.provider.then(tokens(refresh_token=None))
     operator("keys", "new", str(tmp_path / "key"))
-    words = ("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
+    words = (*EXPORT, "--to", str(tmp_path / "key.pub"), "--output", str(tmp_path / "file"))
     told = operator(*words, "--json")
     assert {each["name"]: each["why"] for each in told.json["skipped"]} == {
         "default": "reauth_required", "leaving": "deleting", "doubtful": "refresh_under_way",
@@ -354,7 +377,7 @@ def test_an_export_can_be_of_one_tenant_or_integration(operator: Operator, tmp_p
     wanted = ((("--tenant", "acme"), 1), (("--tenant", "other"), 0), (("--integration", "crm2"), 0))
     for number, (option, count) in enumerate(wanted):
         file = str(tmp_path / f"file{number}")
-        told = operator("connections", "export", "--to", str(tmp_path / "key.pub"), "--output", file, *option, "--json")
+        told = operator(*EXPORT, "--to", str(tmp_path / "key.pub"), "--output", file, *option, "--json")
         assert told.json["exported"] == count
 
 
@@ -473,7 +496,7 @@ def test_a_key_file_that_is_none_is_a_usage_error(operator: Operator, exported: 
     file, key = exported
     public = Path(f"{key}.pub")
     assert operator("connections", "import", str(file), "--key", str(public)).code == Exit.USAGE
-    assert operator("connections", "export", "--to", str(key), "--output", f"{file}2").code == Exit.USAGE
+    assert operator(*EXPORT, "--to", str(key), "--output", f"{file}2").code == Exit.USAGE
     assert operator("keys", "new", str(key)).code == Exit.REFUSED
 
 
@@ -487,6 +510,7 @@ def test_a_key_file_that_is_none_is_a_usage_error(operator: Operator, exported: 
         {"operation": "import", "dry_run": True, "rows": [{"id": "x", "row": {}}]},
         {"operation": "import", "dry_run": True, "rows": [7]}, {"operation": "import", "dry_run": 1, "rows": [7]},
         {"operation": "import", "dry_run": True, "rows": [7], "more": 1},
+        {"operation": "import", "dry_run": True, "rows": [{"id": "0" * 64, "row": {}}], "exported_at": "now"},
     ],
 )  # fmt: skip
 def test_the_function_answers_a_mistake_with_a_sentence(operator: Operator, event: object) -> None:

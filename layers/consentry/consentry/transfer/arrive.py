@@ -26,7 +26,7 @@ from consentry.transfer.row import Row, row_from
 
 MOST_ROWS: Final = 25
 STOP_SECONDS: Final = 8
-_FIELDS: Final = frozenset({"operation", "dry_run", "replace", "rows"})
+_FIELDS: Final = frozenset({"operation", "dry_run", "replace", "exported_at", "rows"})
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _ENDED: Final = (
     "grant", "expires_at", "grant_expires_at", "warned_at", "client_account", "access_token", "variables",
@@ -46,6 +46,14 @@ class Fate(StrEnum):
 
 class _Unfit(Exception):
     """Why a row is refused, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """Whether connections that exist may be replaced: never one that was refreshed after the export."""
+
+    wished: bool
+    exported_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,8 @@ class Import:
 
         The answer tells each row's fate in order. The same event may be sent again: what was written is recognised.
         """
-        dry_run, replace, rows = _wish(event)
-        checked = [self._checked(each, replace=replace) for each in rows]
+        dry_run, allowed, rows = _wish(event)
+        checked = [self._checked(each, allowed) for each in rows]
         refused = any(isinstance(each, str) for each in checked)
         if dry_run:
             return _told(event, [_fate(each) for each in checked])
@@ -92,7 +100,7 @@ class Import:
         log.record("connections imported", {"count": count}, level="warning")
         return _told(event, fates)
 
-    def _checked(self, told: Mapping[str, Any], *, replace: bool) -> Checked | str:
+    def _checked(self, told: Mapping[str, Any], allowed: Replacing) -> Checked | str:
         """Return the row, or the sentence of what is wrong with it."""
         try:
             row = row_from(told["row"])
@@ -102,7 +110,7 @@ class Import:
             provider = rendered(provider, variables)
             client_id, before = _client_id(row, integration, provider), self.connections.read(row.key)
             checked = Checked(row, told["id"], provider, variables, client_id, before)
-            _replaceable(checked, replace=replace)
+            _replaceable(checked, allowed)
         except StorageUnavailable:
             raise
         except _Unfit as unfit:
@@ -179,15 +187,18 @@ class Import:
         return attributes
 
 
-def _wish(event: Mapping[str, Any]) -> tuple[bool, bool, Sequence[Mapping[str, Any]]]:
+def _wish(event: Mapping[str, Any]) -> tuple[bool, Replacing, Sequence[Mapping[str, Any]]]:
     if unknown := sorted(set(event) - _FIELDS):
         raise InvalidRequest(f"import has no field {unknown[0][:60]!r}: it takes {', '.join(sorted(_FIELDS))}")
     dry_run, replace, rows = event.get("dry_run"), event.get("replace", False), event.get("rows")
     if not isinstance(dry_run, bool) or not isinstance(replace, bool):
         raise InvalidRequest("dry_run and replace must be true or false")
+    exported_at = event.get("exported_at")
+    if exported_at is not None and type(exported_at) is not int:
+        raise InvalidRequest("exported_at must be epoch seconds")
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_ROWS or not all(map(_is_entry, rows)):
         raise InvalidRequest(f'rows must be 1 to {MOST_ROWS} objects {{"id": 64 hexadecimal digits, "row": {{...}}}}')
-    return dry_run, replace, rows
+    return dry_run, Replacing(replace, exported_at), rows
 
 
 def _is_entry(entry: object) -> bool:
@@ -221,15 +232,18 @@ def _client_id(row: Row, integration: Integration, provider: Provider) -> str:
     return row.grant.get("client_id", Secret("")).reveal() if of_customer else integration.client_id
 
 
-def _replaceable(checked: Checked, *, replace: bool) -> None:
+def _replaceable(checked: Checked, allowed: Replacing) -> None:
     before = checked.before
     if before is None or checked.fate is Fate.THERE:
         return
     if before.status is Status.DELETING:
         message = "there is such a connection, on its way out: import it once that is gone"
         raise _Unfit(message)
-    if not replace:
+    if not allowed.wished:
         message = "there is such a connection already: --replace puts this one in its place"
+        raise _Unfit(message)
+    if allowed.exported_at is not None and before.refreshed_at > allowed.exported_at:
+        message = "there is such a connection, refreshed since the export: its grant is the newer one"
         raise _Unfit(message)
 
 
