@@ -5,6 +5,7 @@ from click.shell_completion import get_completion_class
 
 from consentry_cli.connections import connections
 from consentry_cli.doctor.command import doctor
+from consentry_cli.events import events
 from consentry_cli.integrations import integrations
 from consentry_cli.keys import keys
 from consentry_cli.moving import export, import_
@@ -31,7 +32,7 @@ def completion(shell: str) -> None:
         click.echo(made(consentry, {}, "consentry", "_CONSENTRY_COMPLETE").source())
 
 
-for command in (connections, doctor, integrations, keys, providers, sessions, token):
+for command in (connections, doctor, events, integrations, keys, providers, sessions, token):
     consentry.add_command(command)
 for command in (export, import_):
     connections.add_command(command)

@@ -36,6 +36,7 @@ _NO_CREDENTIALS: Final = (
     TokenRetrievalError,
 )  # fmt: skip
 _ACTIONS: Final = {("lambda", "Invoke"): "lambda:InvokeFunction"}
+_PREFIXES: Final = {"dynamodbstreams": "dynamodb"}
 
 CLOCK_SENTENCE: Final = "AWS refuses requests that this machine signs, because its clock is wrong: set it (NTP)."
 
@@ -74,7 +75,8 @@ def _refusal(service: str, error: ClientError) -> Failure:
         sentence = f"AWS does not take these credentials ({code}): sign in again, or name another --profile."
         return Failure(sentence, Exit.REFUSED, "credentials_refused")
     if code in _DENIED:
-        action = _ACTIONS.get((service, error.operation_name), f"{service}:{error.operation_name}")
+        prefix, operation = _PREFIXES.get(service, service), error.operation_name
+        action = _ACTIONS.get((service, operation), f"{prefix}:{operation}")
         sentence = f"Your credentials may not do this: they lack the permission {action}."
         return Failure(sentence, Exit.REFUSED, "permission_missing")
     if (service, code) == ("secretsmanager", "InvalidRequestException"):

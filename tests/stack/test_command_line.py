@@ -135,6 +135,12 @@ def test_an_operator_sees_and_ends_connections_and_reads_a_token(company: Compan
     terminal("token", "operated", TICKETING, code=3)
 
 
+def test_what_happened_is_read_from_the_streams(company: Company, terminal: Terminal) -> None:
+    company.connect("happened", TICKETING)
+    told = terminal.json("events", "tail", "--history", "--tenant", "happened", "--count", "1")
+    assert (told["detail-type"], told["detail"]["integration"]) == ("connection.connected", TICKETING)
+
+
 def test_a_grant_goes_out_and_comes_back_and_is_refreshed_at_the_provider(
     company: Company, terminal: Terminal, tmp_path: Path
 ) -> None:
