@@ -77,7 +77,17 @@ def test_a_message_from_before_consents_were_written_is_read(escrow: SqsEscrow) 
 
 
 @pytest.mark.parametrize(
-    "change", [("v", 2), ("tenant", "../x"), ("status", "fine"), ("expected_gen", "6"), ("set", []), ("consent", 7)]
+    "change",
+    [
+        ("v", 2),
+        ("tenant", "../x"),
+        ("status", "fine"),
+        ("expected_gen", "6"),
+        ("set", []),
+        ("consent", 7),
+        ("epoch", 0),
+        ("expected_epoch", 2),
+    ],
 )
 def test_a_message_of_another_shape_is_refused(change: tuple[str, object]) -> None:
     name, value = change

@@ -15,7 +15,7 @@ from consentry.ports import Undetermined
 from consentry.refresh.policy import SETTLE as _SETTLE
 from tests.days.providers import Grant, Mood, Providers
 from tests.days.store import OrderedDynamo
-from tests.simulation.edges import WorkerEnvelopes, WorkerSecrets, WorkerSqs
+from tests.simulation.edges import ONE_KEY, Keys, WorkerEnvelopes, WorkerSecrets, WorkerSqs
 from tests.simulation.timeline import Timeline, Worker
 
 # Kept apart from the engine's own constant: a weakened engine does not weaken the world.
@@ -62,6 +62,8 @@ class World(Protocol):
 
     def storage_error_rate(self) -> float: ...
 
+    def tell_opening(self, worker: Worker, key: str, *, known: bool) -> None: ...
+
     def mood_of(self, integration: str) -> Mood: ...
 
     def asked(self, grant: Grant, mood: Mood, invocation: Invocation) -> None:
@@ -73,6 +75,11 @@ class Line:
     """The way to the outside for whoever runs at the moment."""
 
     world: World
+    keys: Keys = ONE_KEY
+
+    @property
+    def worker(self) -> Invocation:
+        return self.world.timeline.invocation
 
     def call[T](self, port: str, name: str, act: Callable[[], T], error: Callable[[str], Exception]) -> T:
         """Make one call: it takes effect once, twice or not at all, and answers or fails."""

@@ -151,12 +151,12 @@ def test_a_grant_goes_out_and_comes_back_and_is_refreshed_at_the_provider(
         "connections",
         "export",
         "--still-refreshing",
+        "--tenant",
+        "moving",
         "--to",
         f"{key}.pub",
         "--output",
         file,
-        "--tenant",
-        "moving",
     )
     assert terminal.json(*words)["exported"] == 1
     row = {"tenant": {"S": "moving"}, "connection": {"S": f"{TICKETING}#default"}}
@@ -170,3 +170,4 @@ def test_a_grant_goes_out_and_comes_back_and_is_refreshed_at_the_provider(
         assert time.monotonic() < deadline, "it was waited for in vain"
         time.sleep(0.2)
     assert terminal("token", "moving", TICKETING).strip()
+    terminal("connections", "disconnect", "moving", TICKETING, "--yes")  # another test counts who shares the account

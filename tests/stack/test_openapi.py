@@ -56,7 +56,7 @@ type Json = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def company() -> Iterator[Company]:
-    with started({"RETURN_URLS": RETURN_URL}) as ready:
+    with started({"RETURN_URLS": RETURN_URL, "TICK": "3600"}) as ready:  # nothing is erased meanwhile
         company = Company(ready, ready.authorization_server_url or "")
         for known in (STAYING, ENDING):
             company.consentry.put_credentials(known["tenant"], known["integration"], CUSTOMER, "Our site")

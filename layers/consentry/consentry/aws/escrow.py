@@ -77,7 +77,7 @@ def kept(message: str) -> Commit:
     """Read what `written` wrote; raise `InvalidRequest` for anything else."""
     try:
         body = json.loads(message, object_hook=_with_bytes)
-        if body["v"] != _VERSION:
+        if body["v"] != _VERSION or body["epoch"] != body["expected_epoch"]:  # an answer is of its request's epoch
             raise ValueError  # noqa: TRY301 - every misfit ends in the one sentence below
         return Commit(
             key=ConnectionKey.from_sort_key(body["tenant"], body["connection"]),
