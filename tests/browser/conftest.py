@@ -1,6 +1,7 @@
 """The local stack and Chromium, each started once for all browser tests."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from dev.ready import Ready
 from dev.running import started
 from tests.browser.company import Company, serving
+from tests.support.lasting import Lasting
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -16,18 +18,31 @@ PHONE = ViewportSize(width=390, height=844)
 PATIENCE_MILLISECONDS = 20_000
 
 
-@pytest.fixture(scope="session")
-def company() -> Iterator[Company]:
-    with serving() as company:
-        yield company
+LASTING = Lasting()
 
 
-@pytest.fixture(scope="session")
-def stack(company: Company) -> Iterator[Ready]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"NOT TESTED: the pages in a browser. There is no Chromium at {CHROMIUM}; apt-get install chromium")
+@contextmanager
+def _stack() -> Iterator[Ready]:
+    company = LASTING.of(serving)
     with started({"PORT": "0", "HTTPS": "1", "TICK": "2", "RETURN_URLS": company.return_urls}) as ready:
         yield ready
+
+
+@pytest.fixture(scope="module")
+def company() -> Company:
+    return LASTING.of(serving)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Ready:
+    if not CHROMIUM.exists():
+        pytest.skip(f"NOT TESTED: the pages in a browser. There is no Chromium at {CHROMIUM}; apt-get install chromium")
+    return LASTING.of(_stack)
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the last module
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    LASTING.left(item, nextitem)
 
 
 @pytest.fixture(scope="module")

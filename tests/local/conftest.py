@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from botocore.credentials import Credentials
 
 from dev.ready import Ready
 from dev.running import started
+from tests.support.lasting import Lasting
 
 MINIATURE = Path(__file__).with_name("miniature") / "template.yaml"
 PATIENCE_SECONDS = 20.0
@@ -86,7 +88,20 @@ def wait_for[Found](look: Callable[[], Found | None], what: str) -> Found:
     return found
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+LASTING = Lasting()
+
+
+@contextmanager
+def _stack() -> Iterator[Stack]:
     with started({"TEMPLATE": str(MINIATURE), "BARE": "1", "TICK": "1", "HTTPS": "1"}) as ready:
         yield Stack(ready)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    return LASTING.of(_stack)
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the last module
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    LASTING.left(item, nextitem)
