@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import requests
 from botocore.auth import SigV4Auth
@@ -18,6 +17,7 @@ from botocore.credentials import Credentials
 
 from dev.ready import Ready
 from dev.running import started
+from tests.support.account import client_of, session_of
 from tests.support.lasting import Lasting
 
 MINIATURE = Path(__file__).with_name("miniature") / "template.yaml"
@@ -33,12 +33,8 @@ class Stack:
     ready: Ready
 
     def client(self, service: str) -> Client:
-        session: Any = boto3.session.Session(
-            aws_access_key_id=self.ready.access_key_id,
-            aws_secret_access_key=self.ready.secret_access_key,
-            region_name=self.ready.region,
-        )
-        return session.client(service, endpoint_url=self.ready.aws_endpoint)
+        session = session_of(self.ready.access_key_id, self.ready.secret_access_key, self.ready.region)
+        return client_of(session, service, self.ready.aws_endpoint)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> requests.Response:
         url = self.ready.base_url + path

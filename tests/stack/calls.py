@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import boto3
 import certifi
@@ -20,6 +20,7 @@ from dev.ready import Ready
 from dev.recording import KEPT, PATH, Call
 from tests.infrastructure.iam.asked import route
 from tests.infrastructure.iam.names import in_these_names
+from tests.support.account import client_of, session_of
 
 
 @dataclass
@@ -66,10 +67,10 @@ class Consumer:
 
     @property
     def session(self) -> boto3.Session:
-        return boto3.Session(key_id_of(self.name), self.ready.secret_access_key, region_name=self.ready.region)
+        return session_of(key_id_of(self.name), self.ready.secret_access_key, self.ready.region)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes clients at run time
-        return self.session.client(cast("Any", service), endpoint_url=self.ready.aws_endpoint)
+        return client_of(self.session, service, self.ready.aws_endpoint)
 
     @contextmanager
     def vault(self) -> Iterator[Vault]:

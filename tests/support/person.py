@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import boto3
@@ -15,6 +15,7 @@ import requests
 from consentry import Vault
 from dev.acme.consentry_api import Consentry
 from dev.ready import Ready
+from tests.support.account import client_of, session_of
 from tests.support.html import Outline
 
 RETURN_URL = "http://localhost:1/return"
@@ -36,10 +37,10 @@ class Company:
 
     @property
     def aws(self) -> boto3.Session:
-        return boto3.Session(self.ready.access_key_id, self.ready.secret_access_key, region_name=self.ready.region)
+        return session_of(self.ready.access_key_id, self.ready.secret_access_key, self.ready.region)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes clients at run time
-        return self.aws.client(cast("Any", service), endpoint_url=self.ready.aws_endpoint)
+        return client_of(self.aws, service, self.ready.aws_endpoint)
 
     @contextmanager
     def vault(self) -> Iterator[Vault]:

@@ -29,6 +29,7 @@ from consentry_cli.installation import Installation
 from consentry_cli.settings import Settings
 from consentry_cli.transport import Answer
 from dev.routes import Route, find_route
+from tests.support.account import session_of
 from tests.support.catalogue import FakeCatalogue
 from tests.support.deployment import BASE_URL, INTEGRATIONS, Deployment
 from tests.support.events import event
@@ -190,7 +191,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def _operator(folder: Path) -> Operator:
-    session = boto3.Session(region_name=REGION)
+    session = session_of(AWS_ENVIRONMENT["AWS_ACCESS_KEY_ID"], AWS_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], REGION)
     client = cast("Any", session.client("dynamodb"))
     tables = create_tables(client, "cli")
     for each in INTEGRATIONS:
