@@ -56,7 +56,7 @@ unit-tests: .venv/synced ## what needs nothing but this process, and how much of
 	$(BIN)/coverage report --fail-under=100 --include='$(CORE)'
 
 other-tests: .venv/synced ## emulators, the running stack, browsers, proofs in the size that fits (part of test)
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests --ignore=tests/unit # much of it waits
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests --ignore=tests/unit # much of it waits
 
 test-iam: .venv/synced ## the roles, judged by a second implementation of IAM (part of test)
 	$(BIN)/python -m pytest tests/contract/test_second_judge.py
