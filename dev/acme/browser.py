@@ -90,9 +90,12 @@ class Browser:
         raise NoAnswer(f"more than {MAXIMUM_REDIRECTS} redirects: {' -> '.join(trail)}")
 
     def _send(self, method: str, url: str, fields: Mapping[str, str]) -> requests.Response:
-        data = fields or None
+        # Forms say where they come from; those of a page without referrers give no name for it.
+        headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"} if method == "POST" else {}
         try:
-            return self._session.request(method, url, data=data, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            return self._session.request(
+                method, url, data=fields or None, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
+            )
         except requests.RequestException as error:
             raise NoAnswer(f"{_place(url)} did not answer: {type(error).__name__}") from None
 
